@@ -1,0 +1,114 @@
+"""Build the book so that no page outlives the code, the settings or the profile that made it.
+
+Comes in: the chapters, ``_config.yml``, ``book/_toc.yml`` and the ``MIRAGE_*`` settings of the environment.
+Goes out: ``_build/html``, whole and fresh, or nothing at all.
+
+Jupyter Book recognises an executed chapter by its code cells alone, so a change of the library or of the
+profile would leave the old numbers on the page. Hence each build works in its own folder,
+``_build/work/<profile>-<fingerprint>``, where the fingerprint covers everything a chapter can read; folders
+with another fingerprint are removed. Sphinx reads every page anew each time (``--all``), because its warnings
+are not repeated in an incremental build and would slip through ``-W``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from filelock import FileLock
+
+READ_BY_CHAPTERS = ("mirage_lib", "results", "constraints.txt")  # besides their own cells and MIRAGE_DATA
+NOT_READ_BY_CHAPTERS = ("MIRAGE_PROFILE", "MIRAGE_BOOK_HTML")  # the first is in the folder's name
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """The file itself, or every file under a folder in a fixed order, without compiled Python."""
+    if path.is_file():
+        yield path
+    for file in sorted(path.rglob("*")) if path.is_dir() else ():
+        if file.is_file() and "__pycache__" not in file.parts:
+            yield file
+
+
+def fingerprint(root: Path, environment: Mapping[str, str]) -> str:
+    """Twelve hex digits that change with anything a chapter can read, except its profile.
+
+    Library, results and pins count by content; the (large) files under MIRAGE_DATA by name, size and time.
+    """
+    digest = hashlib.sha256(sys.version.encode())
+    for name in READ_BY_CHAPTERS:
+        for file in files_below(root / name):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
+    for name in sorted(environment):
+        if name.startswith("MIRAGE_") and name not in NOT_READ_BY_CHAPTERS:
+            digest.update(f"{name}={environment[name]}\n".encode())
+    if environment.get("MIRAGE_DATA"):
+        for file in files_below(Path(environment["MIRAGE_DATA"])):
+            stat = file.stat()
+            digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
+
+
+def chapter_environment(root: Path, profile: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What the build and the chapters' kernels see: this checkout first, one thread, nothing fetched."""
+    path = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH", "")]))
+    defaults = {
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not one of the same name in the home folder
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else ipykernel may warn, and a warning fails the build
+    }
+    return {**defaults, **environment, "PYTHONPATH": path, "MIRAGE_PROFILE": profile}
+
+
+def jupyter_book(root: Path, output: Path, environment: Mapping[str, str]) -> int:
+    """Run Jupyter Book over ``root`` into ``output/_build/html``; warnings are errors. Returns its exit status."""
+    build = ["build", ".", "--toc", "book/_toc.yml", "--path-output", str(output), "--all", "-n", "-W", "--keep-going"]
+    program = "from jupyter_book.cli.main import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *build], cwd=root, env=dict(environment)).returncode
+
+
+def build(root: Path, profile: str, environment: Mapping[str, str]) -> Path:
+    """Build the book of one profile. Returns its first page; raises SystemExit if it does not build cleanly."""
+    root, final = root.resolve(), root.resolve() / "_build" / "html"
+    final.parent.mkdir(exist_ok=True)
+    with FileLock(final.parent / ".lock"):
+        key = fingerprint(root, environment)
+        work = final.parent / "work" / f"{profile}-{key}"
+        work.mkdir(parents=True, exist_ok=True)
+        for folder in work.parent.iterdir():
+            if not folder.name.endswith(f"-{key}"):
+                shutil.rmtree(folder)
+        shutil.rmtree(final, ignore_errors=True)
+        status = jupyter_book(root, work, chapter_environment(root, profile, environment))
+        if fingerprint(root, environment) != key:
+            shutil.rmtree(work)
+            raise SystemExit("The library, the results or the data changed during the build. Build again.")
+        if status != 0:
+            reports = work / "_build" / "html" / "reports"
+            raise SystemExit(f"The book does not build cleanly; see the messages above and, if there, {reports}.")
+        fresh = final.with_name("html.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(work / "_build" / "html", fresh, ignore=shutil.ignore_patterns("reports", ".buildinfo"))
+        fresh.rename(final)
+    return final / "index.html"
+
+
+def main() -> None:
+    """Build the book of this checkout and say which page to open."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", default=os.environ.get("MIRAGE_PROFILE", "tiny"), help="default: MIRAGE_PROFILE")
+    profile = parser.parse_args().profile
+    page = build(Path(__file__).parent.parent, profile, os.environ)
+    print(f"\nThe book of the profile {profile!r} is built. Open {os.path.relpath(page)}")
+
+
+if __name__ == "__main__":
+    main()
