@@ -134,12 +134,16 @@ def repeated_scripts(html: str) -> list[str]:
 PAGE_CHECKS: list[Callable[[str], list[str]]] = [remote, undescribed, uncaptioned, widgets, repeated_scripts]
 
 
+def pages(folder: Path) -> list[Path]:
+    """The pages a reader can open, without the templates that the theme leaves among its assets."""
+    return [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.relative_to(folder).parts]
+
+
 def faults(folder: Path, check: Callable[[str], list[str]]) -> list[str]:
     """What a check finds in the pages of a folder, with the page in front."""
     return [
         f"{path.relative_to(folder)}: {fault}"
-        for path in sorted(folder.rglob("*.html"))
-        if "_static" not in path.relative_to(folder).parts
+        for path in pages(folder)
         for fault in check(path.read_text(encoding="utf-8"))
     ]
 
@@ -157,7 +161,7 @@ def remote_assets(folder: Path) -> list[str]:
 def missing_files(folder: Path) -> list[str]:
     """Scripts, styles and images that a page asks for and the folder does not hold."""
     found = []
-    for page in sorted(folder.rglob("*.html")):
+    for page in pages(folder):
         for address in fetched(Page(page.read_text(encoding="utf-8"))):
             parts = urlsplit(address)
             if parts.scheme or parts.netloc or not parts.path:
