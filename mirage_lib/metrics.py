@@ -232,10 +232,7 @@ def _match(before: pd.DataFrame, after: pd.DataFrame, keys: list[str], clusters:
     lost = pairs[pairs["_side"] != "both"]
     if len(lost):
         where = "before" if lost.iloc[0]["_side"] == "left_only" else "after"
-        raise MirageError(
-            f"paired_difference: {_name(lost.iloc[0], keys)} stands in the table {where!r} alone; "
-            "compare the same pairs, scored or not."
-        )
+        raise MirageError(f"paired_difference: {_name(lost.iloc[0], keys)} stands in the table {where!r} alone.")
     return pairs
 
 

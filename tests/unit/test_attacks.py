@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirage_lib.attacks import OneWord, Suffix, k_shot
@@ -129,6 +129,7 @@ edits = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.lists(edits, min_size=1, max_size=3), st.integers(0, 5))
 def test_lineage_is_kept_whatever_the_prompt(prompt, chain, shot):
     root = example(prompt)
@@ -145,6 +146,7 @@ def test_lineage_is_kept_whatever_the_prompt(prompt, chain, shot):
     assert root == example(prompt)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.sampled_from(["swap", "prefix"]))
 def test_an_edit_made_twice_changes_nothing_more(prompt, how):
     edit = OneWord("what", how, PHRASES)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirage_lib.errors import MirageError
@@ -122,6 +122,7 @@ def test_judge_all_names_what_is_missing_or_twice():
         judge_all(ORACLE, [ask("safe"), ask("safe")], [])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["safe", "unsafe"]), st.text(max_size=30), st.booleans(), st.sampled_from(["", "lost"]))
 def test_every_label_belongs_to_its_intent(intent, text, finished, error):
     for judge in (ReleasedKeywords(), ORACLE):

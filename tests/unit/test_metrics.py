@@ -274,6 +274,7 @@ def test_a_difference_lies_in_its_interval_and_turns_its_sign(words, random):
         assert (back["low"], back["high"]) == (pytest.approx(-there["high"]), pytest.approx(-there["low"]))
 
 
+@settings(deadline=None)
 @given(labels.filter(len))
 def test_shares_sum_to_one(words):
     found = metrics.shares(table(words)).iloc[0]

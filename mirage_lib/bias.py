@@ -1,0 +1,157 @@
+"""Which words predict the safety label: counts, log-odds, and the label given a word.
+
+Comes in: examples, or the committed counts of VLGuard's first words. Goes out: tables with one line a
+word. Serves the paper's finding that one opening word ("What", "Share") nearly decides whether a
+training example is answered or refused (its data statistics; log-odds after Monroe, Colaresi and Quinn
+2008, "Fightin' Words", equations 16 and 22).
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib import resources
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from mirage_lib.errors import MirageError
+from mirage_lib.records import Example
+
+JOINERS = "'’-‐‑"  # inside a word these belong to it
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, in order.
+
+    A word is a run of letters, marks and digits of any script; an apostrophe or hyphen between two of
+    them belongs to it ("what's", "well-being"), and the curly apostrophe counts as the straight one.
+    """
+    text = unicodedata.normalize("NFC", text).lower()
+    inside = [unicodedata.category(sign)[0] in "LMN" for sign in text]
+    kept = [
+        sign if inside[i] or (sign in JOINERS and 0 < i < len(text) - 1 and inside[i - 1] and inside[i + 1]) else " "
+        for i, sign in enumerate(text)
+    ]
+    return "".join(kept).replace("’", "'").replace("‐", "-").replace("‑", "-").split()
+
+
+def word_counts(
+    examples: Iterable[Example],
+    where: Literal["first", "any"] = "first",
+    group: Callable[[Example], str] | None = None,
+) -> pd.DataFrame:
+    """How many examples of each group open with a word ("first") or hold it at all ("any").
+
+    The groups are the intents, "safe" and "unsafe", unless ``group`` names one for each example, e.g.
+    ``lambda example: example.category``. Returns word, then one column of counts per group, the most
+    frequent word first. An example without words counts under the word "". Raises MirageError for an
+    unknown ``where``.
+    """
+    if where not in ("first", "any"):
+        raise MirageError(f"word_counts: where is {where!r}; expected 'first' or 'any'.")
+    counts: Counter[tuple[str, str]] = Counter()
+    groups = {"safe", "unsafe"} if group is None else set()
+    for example in examples:
+        name = example.intent if group is None else group(example)
+        groups.add(name)
+        found = words(example.prompt) or [""]
+        counts.update((word, name) for word in ({found[0]} if where == "first" else set(found)))
+    return _wide(counts, sorted(groups))
+
+
+def log_odds(
+    counts: pd.DataFrame,
+    a: str,
+    b: str,
+    prior: Literal["informative", "flat"] = "informative",
+    prior_total: float = 100.0,
+) -> pd.DataFrame:
+    """How much a word belongs to group ``a`` rather than ``b``.
+
+    The log-odds ratio under a Dirichlet prior (equation 16) and its z score (equation 22). The
+    informative prior is the pooled counts of both groups, the flat one the same for every word; either
+    is scaled to ``prior_total`` words. Returns word, log_odds, z, the strongest for ``a`` first; a word
+    that neither group holds has no odds (missing). Raises MirageError for an unknown group or prior.
+    """
+    _need(counts, ["word", a, b])
+    if prior not in ("informative", "flat") or not prior_total > 0:
+        raise MirageError(
+            f"log_odds: prior is {prior!r} of {prior_total} words; expected 'informative' or 'flat', > 0."
+        )
+    first, second = counts[a].to_numpy(dtype=float), counts[b].to_numpy(dtype=float)
+    pooled = first + second
+    if prior == "flat":
+        pooled = np.ones_like(pooled)
+    alpha = prior_total * pooled / pooled.sum() if pooled.sum() else pooled
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds_a = (first + alpha) / (first.sum() + prior_total - first - alpha)
+        odds_b = (second + alpha) / (second.sum() + prior_total - second - alpha)
+        difference = np.log(odds_a) - np.log(odds_b)
+        z = difference / np.sqrt(1 / (first + alpha) + 1 / (second + alpha))
+    table = pd.DataFrame({"word": counts["word"].to_numpy(), "log_odds": difference, "z": z})
+    nothing = ~np.isfinite(difference)
+    table.loc[nothing, ["log_odds", "z"]] = np.nan
+    return table.sort_values("z", ascending=False, kind="stable", ignore_index=True)
+
+
+def label_given_word(counts: pd.DataFrame, label: str, level: float = 0.95) -> pd.DataFrame:
+    """The share of a word's examples that belong to the group ``label``, with Wilson's interval.
+
+    Returns word, n, share, low, high in the order of ``counts``; a word with no example has no share
+    (missing). Raises MirageError for an unknown group or a level that is not between 0 and 1.
+    """
+    _need(counts, ["word", label])
+    if not 0 < level < 1:
+        raise MirageError(f"label_given_word: level is {level}; expected one between 0 and 1.")
+    n = counts.drop(columns="word").sum(axis=1).to_numpy(dtype=float)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = counts[label].to_numpy(dtype=float) / n
+        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = np.minimum(middle - half, share), np.maximum(middle + half, share)  # against rounding
+    return pd.DataFrame(
+        {"word": counts["word"].to_numpy(), "n": n.astype(int), "share": share, "low": low, "high": high}
+    )
+
+
+@functools.cache
+def _committed() -> pd.DataFrame:
+    with resources.files("mirage_lib").joinpath("data/vlguard_first_words.csv").open(encoding="utf-8") as lines:
+        return pd.read_csv(lines, comment="#", keep_default_na=False)
+
+
+def committed_counts() -> pd.DataFrame:
+    """First words of VLGuard's queries, counted from its metadata: split, subset, word, count (all above 0)."""
+    return _committed().copy()
+
+
+def committed_table(split: Literal["train", "test"]) -> pd.DataFrame:
+    """The committed counts of one split in the form of :func:`word_counts`, one column per subset.
+
+    Raises MirageError for an unknown split.
+    """
+    rows = committed_counts().query("split == @split")
+    if rows.empty:
+        raise MirageError(f"committed_table: split is {split!r}; expected 'train' or 'test'.")
+    counts = Counter(dict(zip(zip(rows["word"], rows["subset"], strict=True), rows["count"], strict=True)))
+    return _wide(counts, sorted(rows["subset"].unique()))
+
+
+def _wide(counts: Counter[tuple[str, str]], groups: list[str]) -> pd.DataFrame:
+    totals: Counter[str] = Counter()
+    for (word, _), count in counts.items():
+        totals[word] += count
+    order = sorted(totals, key=lambda word: (-totals[word], word))
+    return pd.DataFrame({"word": order, **{name: [counts[word, name] for word in order] for name in groups}})
+
+
+def _need(counts: pd.DataFrame, columns: list[str]) -> None:
+    for column in columns:
+        if column not in counts.columns:
+            raise MirageError(f"No column {column!r} in these counts; they have {', '.join(map(str, counts.columns))}.")
