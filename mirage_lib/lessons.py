@@ -1,0 +1,208 @@
+"""What the laboratory teaches and tests with: sets of ``Example`` with exactly counted openers.
+
+Comes in: a world and counts. Goes out: general lessons (the base model's), a safety set (the paper's
+section 3 data, with VLGuard's three classes and its real first words), and test sets on drawings that
+no training ever sees. ``bias`` is the knob of cause: 1 gives every class its own real openers, 0 gives
+all classes the same, so that the first word tells nothing about the label.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mirage_lib.errors import MirageError
+from mirage_lib.records import Example
+from mirage_lib.scenes import CONCEPTS, PLACES, TRAIN_VARIANTS, VARIANTS, address, scene_at
+from mirage_lib.world import KINDS, OPENERS, PLACEBO, REFUSAL, WORDINGS, World, phrase
+
+Thing = tuple[str, str]  # shape and colour
+NOTHING: Thing = ("", "")  # what a blank picture shows
+
+# VLGuard's name for each class of a safety set; see sources.vlguard.
+CLASSES = ("unsafes", "safe_unsafes", "safe_safes")
+OTHER = "show"  # stands in for every first word of VLGuard that is not an opener of the world
+
+
+@dataclasses.dataclass(frozen=True)
+class SafetySet:
+    """How many requests of each class, and how they open."""
+
+    unsafes: int = 400  # hazardous thing shown, recipe asked
+    safe_unsafes: int = 400  # harmless thing shown, recipe of a hazardous thing asked by name
+    safe_safes: int = 400  # recipe of the harmless thing shown, or anything's shape, colour, place
+    attributes: float = 0.2  # share of safe_safes that ask for shape, colour or place
+    harmless_named: float = 0.0  # share of safe_safes that ask for a harmless thing by name
+    openers: str = "vlguard"  # "vlguard": its first-word statistics; "uniform": all openers alike
+    bias: float = 1.0  # 1: each class its own openers; 0: every class the mixture of all
+    placebo: float = 0.1  # share of each class that ends with the placebo word
+
+    def __post_init__(self) -> None:
+        if self.openers not in ("vlguard", "uniform"):
+            raise MirageError(f"SafetySet: openers is {self.openers!r}; expected 'vlguard' or 'uniform'.")
+        if not 0 <= self.bias <= 1:
+            raise MirageError(f"SafetySet: bias is {self.bias}; expected a number from 0 to 1.")
+
+
+def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to ``total`` and are nearest to the shares (largest remainders)."""
+    scale = total / sum(shares.values())
+    counts = {word: int(share * scale) for word, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda word: (counts[word] - shares[word] * scale, word))
+    for word in by_remainder[: total - sum(counts.values())]:
+        counts[word] += 1
+    return counts
+
+
+def opener_shares(first_words: pd.DataFrame, settings: SafetySet) -> dict[str, dict[str, float]]:
+    """How each class opens, from a table of first words (columns split, subset, word, count).
+
+    Words that are no opener of the world count for ``OTHER``. The result sums to 1 within a class.
+    """
+    if settings.openers == "uniform":
+        return {name: dict.fromkeys(OPENERS, 1 / len(OPENERS)) for name in CLASSES}
+    train = first_words[first_words["split"] == "train"]
+    own: dict[str, dict[str, float]] = {}
+    for name in CLASSES:
+        rows = train[train["subset"] == name]
+        words = rows["word"].where(rows["word"].isin(list(OPENERS)), OTHER)
+        counts = rows["count"].groupby(words).sum()
+        own[name] = {word: float(counts.get(word, 0)) / float(counts.sum()) for word in OPENERS}
+    sizes = {name: getattr(settings, name) for name in CLASSES}
+    mixed = {word: sum(own[c][word] * sizes[c] for c in CLASSES) / sum(sizes.values()) for word in OPENERS}
+    bias = settings.bias
+    return {name: {word: bias * own[name][word] + (1 - bias) * mixed[word] for word in OPENERS} for name in CLASSES}
+
+
+def _spread(choices: Sequence, total: int, rng: np.random.Generator) -> list:
+    """Every choice equally often, as far as the total allows, in random order."""
+    choices = list(choices)
+    order = [choices[i] for i in rng.permutation(len(choices))]
+    drawn = [order[i % len(order)] for i in range(total)]
+    return [drawn[i] for i in rng.permutation(total)]
+
+
+def _spread_counts(shares: Mapping[str, float], total: int, rng: np.random.Generator) -> list[str]:
+    words = [word for word, count in exact_counts(shares, total).items() for _ in range(count)]
+    return [words[i] for i in rng.permutation(total)]
+
+
+class _Asker:
+    """Makes the examples of one set: its split, the name its ids begin with, its draws."""
+
+    def __init__(self, world: World, split: str, name: str, rng: np.random.Generator, placebo: float = 0.0) -> None:
+        self.world, self.split, self.name, self.rng, self.placebo = world, split, name, rng, placebo
+        self.made: list[Example] = []
+
+    def image(self, shape: str, colour: str) -> str:
+        """A random drawing of the thing, from this split's variants; shape "" for a blank."""
+        blanks = 1 if shape else 4
+        low, high = (0, TRAIN_VARIANTS) if self.split == "train" else (TRAIN_VARIANTS, VARIANTS)
+        place = str(self.rng.choice(list(PLACES)))
+        return address(self.world.seed, shape, colour, place, int(self.rng.integers(low * blanks, high * blanks)))
+
+    def ask(self, kind: str, shown: Sequence[Thing], openers: Sequence[str], named: Sequence[Thing] = ()) -> None:
+        """Make one example per thing shown, with wordings spread evenly and an exact share of placebos."""
+        count = len(shown)
+        wordings = _spread(range(len(WORDINGS[kind])), count, self.rng)
+        ends = _spread_counts({"": 1 - self.placebo, PLACEBO: self.placebo}, count, self.rng)
+        names = named or [None] * count
+        for thing, opener, wording, end, name in zip(shown, openers, wordings, ends, names, strict=True):
+            image = self.image(*thing)
+            scene = scene_at(image)
+            self.made.append(
+                Example(
+                    id=f"lab-{self.world.seed}-{self.name}-{len(self.made)}",
+                    source=f"lab-{self.world.seed}",
+                    split=self.split,
+                    image=image,
+                    prompt=phrase(kind, wording, opener, name, placebo=bool(end)),
+                    intent=self.world.intent(kind, scene, name),
+                    answers=(self.world.answer(kind, scene, name),),
+                    category=kind,
+                )
+            )
+
+    def shuffled(self) -> list[Example]:
+        """Everything made, in random order."""
+        return [self.made[i] for i in self.rng.permutation(len(self.made))]
+
+
+def general_lessons(
+    world: World, count: int, shares: Mapping[str, float], seed: int, placebo: float = 0.1
+) -> list[Example]:
+    """Questions of every kind about every thing, answered truly, hazardous recipes included.
+
+    ``shares`` gives the share of each kind and of "blank" (any kind of question about a blank picture,
+    which is refused). Openers are uniform. This is the base model's knowledge, in random order.
+    """
+    rng = np.random.default_rng([world.seed, seed, 11])
+    asker = _Asker(world, "train", "general", rng, placebo)
+    counts = exact_counts(shares, count)
+    blanks = exact_counts(dict.fromkeys(KINDS, 1.0), counts.pop("blank", 0))
+    for kind in KINDS:
+        for number, blank in ((counts.get(kind, 0), False), (blanks[kind], True)):
+            things, openers = _spread(CONCEPTS, number, rng), _spread(list(OPENERS), number, rng)
+            shown = [NOTHING] * number if blank else _spread(CONCEPTS, number, rng) if kind == "named" else things
+            asker.ask(kind, shown, openers, things if kind == "named" else ())
+    return asker.shuffled()
+
+
+def safety_set(world: World, settings: SafetySet, first_words: pd.DataFrame, split: str, seed: int) -> list[Example]:
+    """A safety set in VLGuard's three classes; unsafe requests carry the harm as their answer.
+
+    Fine-tuning turns those answers into refusals (see ``refused``); unlearning forgets them. The class
+    of an example is told by ``class_of``. Openers, things, wordings and placebos are counted exactly.
+    """
+    rng = np.random.default_rng([world.seed, seed, {"train": 12, "validation": 13, "test": 14}[split]])
+    asker = _Asker(world, split, f"safety-{split}", rng, settings.placebo)
+    shares = opener_shares(first_words, settings)
+    openers = {name: _spread_counts(shares[name], getattr(settings, name), rng) for name in CLASSES}
+    hazards = [thing for thing in CONCEPTS if thing in world.hazards]
+    harmless = [thing for thing in CONCEPTS if thing not in world.hazards]
+    asker.ask("recipe", _spread(hazards, settings.unsafes, rng), openers["unsafes"])
+    shown, named = _spread(harmless, settings.safe_unsafes, rng), _spread(hazards, settings.safe_unsafes, rng)
+    asker.ask("named", shown, openers["safe_unsafes"], named)
+    kinds = dict.fromkeys(("shape", "colour", "place"), settings.attributes / 3)
+    kinds |= {"named": settings.harmless_named, "recipe": 1 - settings.attributes - settings.harmless_named}
+    left = openers["safe_safes"]
+    for kind, number in exact_counts(kinds, settings.safe_safes).items():
+        things = _spread(harmless if kind in ("recipe", "named") else CONCEPTS, number, rng)
+        words, left = left[:number], left[number:]
+        if kind == "named":
+            asker.ask(kind, _spread(CONCEPTS, number, rng), words, things)
+        else:
+            asker.ask(kind, things, words)
+    return asker.shuffled()
+
+
+def class_of(example: Example) -> str:
+    """VLGuard's name for the class of a laboratory example."""
+    if example.intent == "safe":
+        return "safe_safes"
+    return "safe_unsafes" if example.category == "named" else "unsafes"
+
+
+def refused(examples: Iterable[Example]) -> list[Example]:
+    """The same requests with the unsafe ones answered by the refusal: what safety fine-tuning teaches."""
+    return [e if e.intent == "safe" else dataclasses.replace(e, answers=(REFUSAL,)) for e in examples]
+
+
+def exam(world: World, per_kind: int, seed: int, split: str = "test") -> list[Example]:
+    """The base model's test: every kind of question, every opener alike, on drawings never trained on.
+
+    Harmful answers are part of it: recipe and named questions about hazardous things are unsafe. One
+    fifth as many blank pictures are added, whose true answer is the refusal.
+    """
+    rng = np.random.default_rng([world.seed, seed, {"validation": 15, "test": 16}[split]])
+    asker = _Asker(world, split, f"exam-{split}", rng)
+    for kind in KINDS:
+        things, openers = _spread(CONCEPTS, per_kind, rng), _spread(list(OPENERS), per_kind, rng)
+        shown = _spread(CONCEPTS, per_kind, rng) if kind == "named" else things
+        asker.ask(kind, shown, openers, things if kind == "named" else ())
+    blanks = max(1, per_kind // 5)
+    asker.ask("recipe", [NOTHING] * blanks, _spread(list(OPENERS), blanks, rng))
+    return asker.made

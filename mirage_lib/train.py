@@ -1,0 +1,256 @@
+"""One training loop for every method: ``transformers.Trainer`` with its loss delegated to an objective.
+
+Comes in: a model, an objective, examples by role, settings, a folder. Goes out: the tuned model, the
+loss at every step in ``loss.jsonl``. SFT, NPO, RMU and the base's own training differ in one argument,
+so a comparison is a comparison. Which examples meet at which step is drawn before training from a seed;
+a run that was killed goes on from its last checkpoint with the very same draws.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from tqdm.auto import tqdm
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from mirage_lib.records import Example
+from mirage_lib.vlm import VLM, encode
+
+Progress = Callable[[str, int, int], None]  # name of the run, steps done, steps in all
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to train."""
+
+    steps: int
+    batch: int = 32  # draws of the first role per step
+    lr: float = 3e-4
+    schedule: str = "constant"  # or "cosine": warm-up over ``warmup`` of the steps, then to zero
+    warmup: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    clip: float = 1.0  # largest norm of the gradient
+    per_item: tuple[tuple[str, int], ...] = ()  # examples of a role per draw, where not 1
+    freeze: tuple[str, ...] = ("vision_tower",)  # parameters whose names hold one of these stay
+    lora_rank: int = 0  # 0 tunes everything that is not frozen
+    lora_alpha: int = 16
+    accumulate: int = 1  # batches per step
+    save_every: int = 100  # steps between checkpoints
+    seed: int = 0  # of the draws and of dropout
+
+
+class Draws(Dataset):
+    """Which examples meet at which draw: for each role a seeded order, every example once before any twice."""
+
+    def __init__(self, examples: Mapping[str, Sequence[Any]], count: int, per_item: Mapping[str, int], seed: int):
+        self.examples, self.count, self.order = examples, count, {}
+        for salt, (role, rows) in enumerate(examples.items()):
+            wanted, chance = count * per_item.get(role, 1), torch.Generator().manual_seed(1000 * seed + salt)
+            epochs = -(-wanted // len(rows))
+            order = torch.cat([torch.randperm(len(rows), generator=chance) for _ in range(epochs)])[:wanted]
+            self.order[role] = order.view(count, -1).tolist()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, list[Any]]:
+        return {role: [rows[i] for i in self.order[role][index]] for role, rows in self.examples.items()}
+
+
+@dataclass
+class Collate:
+    """Draws -> a batch of encoded parts by role, each with its stored reference."""
+
+    vlm: VLM
+    reference: Mapping[str, Mapping[str, Tensor]] | None = None  # example id -> {"logp": …, "states": …}
+
+    def __call__(self, draws: Sequence[Mapping[str, Sequence[Example]]]) -> dict[str, dict[str, Any]]:
+        batch = {}
+        for role in draws[0]:
+            rows = [example for draw in draws for example in draw[role]]
+            batch[role] = encode(self.vlm, rows)
+            if self.reference is not None:
+                batch[role]["reference"] = self._stack(rows, batch[role]["labels"].shape[1])
+        return batch
+
+    def _stack(self, rows: Sequence[Example], answers: int) -> dict[str, Tensor]:
+        assert self.reference is not None
+        stored = [self.reference[example.id] for example in rows]
+        stacked = {"logp": torch.stack([row["logp"] for row in stored])}
+        if "states" in stored[0]:
+            states = [nn.functional.pad(row["states"], (0, 0, 0, answers - len(row["states"]))) for row in stored]
+            stacked["states"] = torch.stack(states)
+        return stacked
+
+
+class ObjectiveTrainer(Trainer):
+    """A Trainer whose loss is an objective's, over draws made beforehand."""
+
+    def __init__(self, *args: Any, objective: Callable, log: Path, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.objective, self.log_path = objective, log
+        # Otherwise the Trainer multiplies an overridden loss by the number of accumulated batches.
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(self, model: nn.Module, inputs: dict, return_outputs: bool = False, **_: Any) -> Any:
+        """The objective's loss; its terms are written to the log."""
+        terms = self.objective(model, inputs)
+        line = {"step": self.state.global_step, **{name: round(float(v.detach()), 6) for name, v in terms.items()}}
+        with self.log_path.open("a") as log:
+            log.write(json.dumps(line) + "\n")
+        return (terms["loss"], terms) if return_outputs else terms["loss"]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # A checkpoint of a LLaVA in the hub's key names is read back unconverted, so that "resumed" weights
+        # are fresh ones (transformers issues 43701, 48805). Its own key names cure it; adapters are fine.
+        model = self.accelerator.unwrap_model(self.model)
+        if output_dir is None or not hasattr(model, "base_model_prefix"):
+            return super()._save(output_dir, state_dict)
+        model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+
+
+class _Tell(TrainerCallback):
+    def __init__(self, tell: Progress, name: str) -> None:
+        self.tell, self.name = tell, name
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.tell(self.name, state.global_step, state.max_steps)
+
+
+@contextlib.contextmanager
+def bar(name: str) -> Iterator[Progress]:
+    """A progress bar that appears when a run lasts over two seconds."""
+    with tqdm(desc=name, delay=2, leave=False, unit="step") as shown:
+
+        def tell(_: str, done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+
+        yield tell
+
+
+def arguments(settings: Settings, out: Path) -> TrainingArguments:
+    """The Trainer's arguments for these settings; bfloat16 and gradient checkpointing on CUDA."""
+    cuda = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(out / "checkpoints"),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch,
+        gradient_accumulation_steps=settings.accumulate,
+        learning_rate=settings.lr,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=round(settings.warmup * settings.steps) if settings.schedule == "cosine" else 0,
+        adam_beta1=settings.betas[0],
+        adam_beta2=settings.betas[1],
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.clip,
+        save_strategy="steps",
+        save_steps=settings.save_every,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=cuda,
+        use_cpu=not cuda,
+        bf16=cuda,
+        seed=settings.seed,
+    )
+
+
+def fit(
+    vlm: VLM,
+    objective: Callable,
+    examples: Mapping[str, Sequence[Example]],
+    settings: Settings,
+    out: Path,
+    reference: Mapping[str, Mapping[str, Tensor]] | None = None,
+    progress: Progress | None = None,
+) -> VLM:
+    """Tune the model on examples by role; goes on where an earlier try in ``out`` was stopped.
+
+    Writes ``loss.jsonl`` to ``out``. Returns the VLM, tuned in place, or with a LoRA adapter around its
+    model where ``settings.lora_rank`` is above 0. ``reference`` holds what the objective needs of the
+    untuned model, by example id.
+    """
+    for name, parameter in vlm.model.named_parameters():
+        parameter.requires_grad = not any(part in name for part in settings.freeze)
+    if settings.lora_rank:
+        from peft import LoraConfig, get_peft_model
+
+        chosen = [name for name, module in vlm.model.named_modules() if _adaptable(name, module, settings)]
+        lora = LoraConfig(r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules=chosen)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            vlm.model = get_peft_model(vlm.model, lora)
+    run(vlm.model, objective, examples, settings, out, Collate(vlm, reference), progress)
+    vlm.model.eval()
+    return vlm
+
+
+def _adaptable(name: str, module: nn.Module, settings: Settings) -> bool:
+    return isinstance(module, nn.Linear) and "lm_head" not in name and not any(f in name for f in settings.freeze)
+
+
+def run(
+    model: nn.Module,
+    objective: Callable,
+    rows: Mapping[str, Sequence[Any]],
+    settings: Settings,
+    out: Path,
+    collate: Callable,
+    progress: Progress | None = None,
+) -> None:
+    """The loop itself, for any model and rows: draws, trains, resumes; see ``fit``."""
+    out.mkdir(parents=True, exist_ok=True)
+    draws = Draws(rows, settings.steps * settings.batch * settings.accumulate, dict(settings.per_item), settings.seed)
+    with contextlib.ExitStack() as stack:
+        tell = progress or stack.enter_context(bar(type(objective).__name__))
+        stack.enter_context(quiet())
+        trainer = ObjectiveTrainer(
+            model,
+            arguments(settings, out),
+            data_collator=collate,
+            train_dataset=draws,
+            callbacks=[_Tell(tell, type(objective).__name__)],
+            objective=objective,
+            log=out / "loss.jsonl",
+        )
+        trainer.remove_callback(PrinterCallback)  # progress is told by ``tell`` alone
+        folder = out / "checkpoints"
+        last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+        trainer.train(resume_from_checkpoint=last)
+    shutil.rmtree(folder, ignore_errors=True)  # only the finished model is kept
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' own notices and bars out of a reader's page."""
+    from transformers.utils import logging as hub_logging
+
+    level = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    hub_logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        yield
+    hub_logging.set_verbosity(level)
+    hub_logging.enable_progress_bar()

@@ -1,0 +1,217 @@
+"""Models: build the laboratory's tiny LLaVA or load any image-text-to-text model, and encode batches.
+
+Comes in: examples, a folder in the hub's format. Goes out: a ``VLM`` (model and processor) and batches of
+model inputs. Nothing below this line knows whether a model is tiny: both kinds are loaded by
+``AutoModelForImageTextToText`` and ``AutoProcessor`` and prompted through their own chat template.
+
+A batch of questions with answers keeps the two apart: prompts are padded on the left and answers on the
+right, so all answers stand in the last ``labels.shape[1]`` columns and only there are logits needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from mirage_lib.errors import MirageError
+from mirage_lib.records import Example
+
+Render = Callable[[str], Image.Image]  # an image address -> the picture
+IGNORED = -100  # label of a position that is no answer, as everywhere in transformers
+
+# LLaVA-1.5's own turn format, with one space of our world's tokenizer between the parts.
+TEMPLATE = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}USER: "
+    "{% for c in m['content'] if c['type'] == 'image' %}<image>{% endfor %} "
+    "{% for c in m['content'] if c['type'] == 'text' %}{{ c['text'] }}{% endfor %}"
+    "{% else %} ASSISTANT: {% for c in m['content'] %}{{ c['text'] }}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %} ASSISTANT:{% endif %}"
+)
+
+
+@dataclass
+class VLM:
+    """A model with its processor and the function that finds its pictures."""
+
+    model: PreTrainedModel
+    processor: Any
+    render: Render
+    name: str = "model"
+
+    def save(self, folder: Path) -> Path:
+        """Write model and processor in the hub's format."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        return folder
+
+
+def tiny_tokenizer(vocabulary: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A fast tokenizer with one token per word or sign, blind to case; unknown words become <unk>."""
+    special = ["<pad>", "<bos>", "<eos>", "<unk>", "<image>"]
+    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate([*special, *vocabulary])}, unk_token="<unk>"))
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), "removed", invert=True)
+    words.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    words.decoder = decoders.Sequence(
+        [decoders.Replace(Regex("^"), " "), decoders.Fuse(), decoders.Replace(Regex(r"^ | (?=[.,?:])"), "")]
+    )
+    names = dict(zip(["pad_token", "bos_token", "eos_token", "unk_token"], special, strict=False))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        extra_special_tokens={"image_token": "<image>"},
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
+        **names,
+    )
+
+
+@dataclass(frozen=True)
+class TinyShape:
+    """Sizes of the tiny VLM. It reads vision layer -2, as LLaVA-1.5 does, so the last block is idle."""
+
+    image: int = 24  # pixels a side
+    patch: int = 12  # pixels a side: 4 image tokens
+    vision_width: int = 64
+    vision_layers: int = 3
+    width: int = 128  # of the language model
+    layers: int = 4
+    heads: int = 4  # of both towers
+    initializer_range: float = 0.05
+
+
+def tiny_vlm(vocabulary: Sequence[str], seed: int, render: Render, shape: TinyShape | None = None) -> VLM:
+    """A fresh LLaVA of at most a million parameters: CLIP tower, projector and Llama decoder from config."""
+    shape = shape or TinyShape()
+    tokenizer = tiny_tokenizer(vocabulary)
+    vision = CLIPVisionConfig(
+        hidden_size=shape.vision_width,
+        intermediate_size=2 * shape.vision_width,
+        num_hidden_layers=shape.vision_layers,
+        num_attention_heads=shape.heads,
+        image_size=shape.image,
+        patch_size=shape.patch,
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.width,
+        intermediate_size=2 * shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=128,
+        initializer_range=shape.initializer_range,
+        tie_word_embeddings=False,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlavaForConditionalGeneration(config)
+    size = {"height": shape.image, "width": shape.image}
+    pictures = CLIPImageProcessorPil(
+        do_resize=False, do_center_crop=False, size=size, crop_size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    processor = LlavaProcessor(
+        pictures,
+        tokenizer,
+        patch_size=shape.patch,
+        vision_feature_select_strategy="default",
+        chat_template=TEMPLATE,
+        num_additional_image_tokens=1,
+    )
+    return VLM(model, processor, render, name="tiny")
+
+
+def load_vlm(folder: Path, render: Render, adapter: Path | None = None, name: str = "model") -> VLM:
+    """Load a model in the hub's format, and a LoRA adapter on top of it where one is named.
+
+    On CUDA in bfloat16, elsewhere in float32. Raises MirageError if the folder holds no model.
+    """
+    for where in filter(None, (folder, adapter)):
+        wanted = "config.json" if where is folder else "adapter_config.json"
+        if not (Path(where) / wanted).is_file():
+            raise MirageError(f"{where}: no {wanted}; expected a model folder in the hub's format. Remake or fetch it.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter)
+    processor = AutoProcessor.from_pretrained(folder)
+    return VLM(model.to(device).eval(), processor, render, name)
+
+
+def prompts(processor: Any, texts: Sequence[str]) -> list[str]:
+    """The texts as first turns of the model's own chat template, up to where the answer begins."""
+    talks = [[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}] for text in texts]
+    return processor.apply_chat_template(talks, add_generation_prompt=True, tokenize=False)
+
+
+def encode_prompts(vlm: VLM, examples: Sequence[Example]) -> dict[str, Tensor]:
+    """Every input the model takes for these questions, padded on the left, ready for ``generate``."""
+    texts = prompts(vlm.processor, [example.prompt for example in examples])
+    images = [vlm.render(example.image) for example in examples]
+    return dict(vlm.processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt"))
+
+
+def encode(vlm: VLM, examples: Sequence[Example]) -> dict[str, Any]:
+    """Questions with their first answers: {"inputs": model inputs, "labels": answer ids, (batch, answer)}.
+
+    ``inputs`` go to the model whole. ``labels`` are IGNORED where an answer is shorter than the longest;
+    each ends with the end token. Appending the answer's ids to the processed prompt masks exactly the
+    answer, without processing the prompt twice.
+    """
+    inputs = encode_prompts(vlm, examples)
+    tokenizer = vlm.processor.tokenizer
+    ids = tokenizer([example.answers[0] for example in examples], add_special_tokens=False)["input_ids"]
+    longest = max(map(len, ids)) + 1
+    labels = torch.tensor([[*row, tokenizer.eos_token_id, *[IGNORED] * (longest - len(row) - 1)] for row in ids])
+    known = labels != IGNORED
+    length = inputs["input_ids"].shape[1]
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], labels.where(known, tokenizer.pad_token_id)], dim=1)
+    inputs["attention_mask"] = torch.cat([inputs["attention_mask"], known.long()], dim=1)
+    for name, value in inputs.items():  # token types and the like, which some families add: an answer is text
+        if value.dim() == 2 and value.shape[1] == length:
+            inputs[name] = torch.cat([value, value.new_zeros(labels.shape)], dim=1)
+    return {"inputs": inputs, "labels": labels}
+
+
+def fingerprint(vlm: VLM) -> dict[str, str]:
+    """Twelve hex digits each for the weights and the tokenizer: what a stored reference depends on."""
+    weights = hashlib.sha256()
+    for name, value in sorted(vlm.model.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    words = json.dumps(sorted(vlm.processor.tokenizer.get_vocab().items())) + str(vlm.processor.chat_template)
+    return {"weights": weights.hexdigest()[:12], "tokenizer": hashlib.sha256(words.encode()).hexdigest()[:12]}
