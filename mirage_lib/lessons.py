@@ -68,9 +68,10 @@ def opener_shares(first_words: pd.DataFrame, settings: SafetySet) -> dict[str, d
     own: dict[str, dict[str, float]] = {}
     for name in CLASSES:
         rows = train[train["subset"] == name]
-        words = rows["word"].where(rows["word"].isin(list(OPENERS)), OTHER)
-        counts = rows["count"].groupby(words).sum()
-        own[name] = {word: float(counts.get(word, 0)) / float(counts.sum()) for word in OPENERS}
+        counts = dict.fromkeys(OPENERS, 0)
+        for word, count in zip(rows["word"].tolist(), rows["count"].tolist(), strict=True):
+            counts[word if word in OPENERS else OTHER] += count
+        own[name] = {word: count / sum(counts.values()) for word, count in counts.items()}
     sizes = {name: getattr(settings, name) for name in CLASSES}
     mixed = {word: sum(own[c][word] * sizes[c] for c in CLASSES) / sum(sizes.values()) for word in OPENERS}
     bias = settings.bias

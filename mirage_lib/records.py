@@ -117,11 +117,12 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
 def join(examples: Iterable[Example], replies: Iterable[Reply], verdicts: Iterable[Verdict]) -> pd.DataFrame:
     """One line per verdict with its reply and its example: the only place the three meet.
 
-    Returns every field of the three rows (``example_id`` appears once). Raises MirageError if a
-    verdict has no reply, or a reply no example, or an identity appears twice.
+    Returns every field of the three rows; ``example_id`` appears once, the reply's ``seed`` as
+    ``reply_seed``. Raises MirageError if a verdict has no reply, or a reply no example, or an identity
+    appears twice.
     """
     left = to_frame(examples, Example).rename(columns={"id": "example_id"})
-    middle = to_frame(replies, Reply)
+    middle = to_frame(replies, Reply).rename(columns={"seed": "reply_seed"})  # a study's seed is another thing
     right = to_frame(verdicts, Verdict)
     keys = ["example_id", "model", "attempt"]
     for frame, identity, name in (

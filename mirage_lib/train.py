@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +24,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import get_last_checkpoint
 
 from mirage_lib.records import Example
-from mirage_lib.vlm import VLM, encode
+from mirage_lib.vlm import VLM, encode, quiet
 
 Progress = Callable[[str, int, int], None]  # name of the run, steps done, steps in all
 
@@ -114,7 +112,9 @@ class ObjectiveTrainer(Trainer):
         return (terms["loss"], terms) if return_outputs else terms["loss"]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+        del train_dataset  # there is only the one
+        assert isinstance(self.train_dataset, Draws)
+        return SequentialSampler(self.train_dataset)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         # A checkpoint of a LLaVA in the hub's key names is read back unconverted, so that "resumed" weights
@@ -238,19 +238,3 @@ def run(
         last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
         trainer.train(resume_from_checkpoint=last)
     shutil.rmtree(folder, ignore_errors=True)  # only the finished model is kept
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps transformers' own notices and bars out of a reader's page."""
-    from transformers.utils import logging as hub_logging
-
-    level = hub_logging.get_verbosity()
-    hub_logging.set_verbosity_error()
-    hub_logging.disable_progress_bar()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        yield
-    hub_logging.set_verbosity(level)
-    hub_logging.enable_progress_bar()

@@ -10,9 +10,10 @@ right, so all answers stand in the last ``labels.shape[1]`` columns and only the
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,15 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging as hub_logging
 
 from mirage_lib.errors import MirageError
+from mirage_lib.objectives import IGNORED, answer_logits, answer_states, sequence_logp
 from mirage_lib.records import Example
 
 Render = Callable[[str], Image.Image]  # an image address -> the picture
-IGNORED = -100  # label of a position that is no answer, as everywhere in transformers
 
 # LLaVA-1.5's own turn format, with one space of our world's tokenizer between the parts.
 TEMPLATE = (
@@ -50,18 +51,33 @@ TEMPLATE = (
 )
 
 
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers' own notices and bars out of a reader's page."""
+    level = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    hub_logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*pin_memory.*")
+        yield
+    hub_logging.set_verbosity(level)
+    hub_logging.enable_progress_bar()
+
+
 @dataclass
 class VLM:
     """A model with its processor and the function that finds its pictures."""
 
-    model: PreTrainedModel
+    model: Any  # a PreTrainedModel, or a PeftModel around one
     processor: Any
     render: Render
     name: str = "model"
 
     def save(self, folder: Path) -> Path:
         """Write model and processor in the hub's format."""
-        self.model.save_pretrained(folder)
+        with quiet():
+            self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return folder
 
@@ -122,14 +138,14 @@ def tiny_vlm(vocabulary: Sequence[str], seed: int, render: Render, shape: TinySh
         max_position_embeddings=128,
         initializer_range=shape.initializer_range,
         tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.convert_tokens_to_ids("<pad>"),
+        bos_token_id=tokenizer.convert_tokens_to_ids("<bos>"),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<eos>"),
     )
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
@@ -163,11 +179,12 @@ def load_vlm(folder: Path, render: Render, adapter: Path | None = None, name: st
             raise MirageError(f"{where}: no {wanted}; expected a model folder in the hub's format. Remake or fetch it.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
-    if adapter is not None:
-        from peft import PeftModel
+    with quiet():
+        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        if adapter is not None:
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, adapter)
+            model = PeftModel.from_pretrained(model, adapter)
     processor = AutoProcessor.from_pretrained(folder)
     return VLM(model.to(device).eval(), processor, render, name)
 
@@ -207,11 +224,24 @@ def encode(vlm: VLM, examples: Sequence[Example]) -> dict[str, Any]:
     return {"inputs": inputs, "labels": labels}
 
 
-def fingerprint(vlm: VLM) -> dict[str, str]:
-    """Twelve hex digits each for the weights and the tokenizer: what a stored reference depends on."""
-    weights = hashlib.sha256()
-    for name, value in sorted(vlm.model.state_dict().items()):
-        weights.update(name.encode())
-        weights.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    words = json.dumps(sorted(vlm.processor.tokenizer.get_vocab().items())) + str(vlm.processor.chat_template)
-    return {"weights": weights.hexdigest()[:12], "tokenizer": hashlib.sha256(words.encode()).hexdigest()[:12]}
+@torch.no_grad()
+def reference_rows(
+    vlm: VLM, examples: Sequence[Example], layer: int | None, batch: int = 64
+) -> dict[str, dict[str, Tensor]]:
+    """What a frozen model makes of each answer, by example id; computed once instead of at every step.
+
+    "logp": the answer's summed log-probability, (); with a ``layer``, "states": its hidden states at the
+    answer tokens, (answer, width).
+    """
+    rows: dict[str, dict[str, Tensor]] = {}
+    for start in range(0, len(examples), batch):
+        part = encode(vlm, examples[start : start + batch])
+        part["inputs"] = {name: value.to(vlm.model.device) for name, value in part["inputs"].items()}
+        logits, states = answer_states(vlm.model, part, layer) if layer else (answer_logits(vlm.model, part), None)
+        logp = sequence_logp(logits.cpu(), part["labels"])
+        known = part["labels"] != IGNORED
+        for i, example in enumerate(examples[start : start + batch]):
+            rows[example.id] = {"logp": logp[i]}
+            if states is not None:
+                rows[example.id]["states"] = states[i].cpu()[known[i]].contiguous()
+    return rows

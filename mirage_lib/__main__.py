@@ -1,0 +1,105 @@
+"""The command line: ``python -m mirage_lib <command>``; one function a command.
+
+Exit codes: 0 for success, 2 for a problem its message explains, 130 when stopped from the keyboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mirage_lib.errors import MirageError
+
+
+def study(args: argparse.Namespace) -> int:
+    """Train and question every model of a profile; what is there already is found, not made again."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers run side by side, one thread each
+    from mirage_lib.profiles import named_profile
+    from mirage_lib.runs import make_all
+    from mirage_lib.store import Store, default_root
+    from mirage_lib.study import Study
+
+    start = time.perf_counter()
+    store = Store(args.store or default_root(), remake_damaged=args.remake_damaged)
+    outcome = make_all(Study(named_profile(args.profile, args.seeds), store), args.workers)
+    seconds = time.perf_counter() - start
+    print(f"{len(outcome.made)} runs made, {len(outcome.found)} found, {len(outcome.failed)} failed, {seconds:.0f} s.")
+    for reason in dict.fromkeys(outcome.failed.values()):
+        tasks = [f"{name} {seed}" for (name, seed), why in outcome.failed.items() if why == reason]
+        print(f"{', '.join(tasks)}: {reason}", file=sys.stderr)
+    return 2 if outcome.failed else 0
+
+
+def runs(args: argparse.Namespace) -> int:
+    """List the finished runs of the store; with --check, read every file and name what is damaged."""
+    from mirage_lib.store import Store, default_root
+
+    store = Store(args.store or default_root())
+    for run in store.runs():
+        size = f"{run['bytes'] / 1e6:7.1f} MB"
+        print(f"{run['step']:<10} {run['key']}  {run['made']}  {run['seconds']:7.1f} s  {size}")
+    problems = store.check() if args.check else []
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 2 if problems else 0
+
+
+def figure(args: argparse.Namespace) -> int:
+    """Draw a figure of the book into a file, from the runs of a profile."""
+    from mirage_lib.figures import save
+    from mirage_lib.findings import DRAWN
+    from mirage_lib.study import open_study
+
+    if args.name not in DRAWN:
+        raise MirageError(f"There is no figure {args.name!r}; choose {' or '.join(DRAWN)}.")
+    save(DRAWN[args.name](open_study(args.profile)), args.out or Path(f"{args.name}.png"))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="python -m mirage_lib", description="Safety Mirage: the laboratory behind the book."
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(command, name: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
+        one.set_defaults(command=command)
+        one.add_argument(
+            "--store", metavar="FOLDER", type=Path, help="where runs are kept (default: MIRAGE_STORE, else runs)"
+        )
+        return one
+
+    one = add(study, "study")
+    one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
+    one.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: MIRAGE_SEEDS, else 3)")
+    one.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per processor)")
+    one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
+    add(runs, "runs").add_argument("--check", action="store_true", help="read every file and name what is damaged")
+    one = add(figure, "figure")
+    one.add_argument("name", help="which figure, e.g. finding")
+    one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
+    one.add_argument("--out", type=Path, metavar="FILE", help="where to (default: <name>.png)")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; problems the user can mend are one message and exit code 2."""
+    args = parser().parse_args(arguments)
+    try:
+        return args.command(args)
+    except MirageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. What was finished is kept; the same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

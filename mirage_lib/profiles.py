@@ -1,0 +1,149 @@
+"""The named profiles: every number that decides how large a study is, with what to expect of it.
+
+Comes in: nothing. Goes out: ``NANO`` (seconds, for tests; it proves that the path is whole and measures
+nothing) and ``TINY`` (minutes on two CPU cores; the book's own). ``study.py`` reads a profile; below it
+functions take explicit arguments, and nothing asks whether a model is tiny.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mirage_lib.errors import MirageError
+from mirage_lib.generate import Decoding
+from mirage_lib.lessons import SafetySet
+from mirage_lib.objectives import NPO, RMU, SFT
+from mirage_lib.train import Settings
+from mirage_lib.vlm import TinyShape
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way from the base model to a safe one: an objective, its data and its settings."""
+
+    name: str  # its address in a study, e.g. "posthoc"
+    title: str  # as tables and figures name it
+    objective: Callable  # SFT trains on refusals; the others forget the harm and retain the rest
+    safety: SafetySet  # the training data
+    settings: Settings
+    general: int = 0  # general lessons mixed into the safety data (the paper's *Mixed*)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How large a study is."""
+
+    name: str
+    measured: bool  # whether its numbers mean anything; if not, chapters say so instead of testing claims
+    seeds: tuple[int, ...]  # worlds, models and draws to report; never used to choose a setting
+    shape: TinyShape  # sizes of the model
+    sight: Settings  # training of the vision tower
+    base: Settings  # training of the whole model on general lessons
+    lessons: tuple[tuple[str, float], ...]  # share of each kind of question in the general lessons
+    base_bar: float  # least share of correct replies on every kind before anything is tuned on a base
+    methods: tuple[Method, ...]
+    test: SafetySet  # sizes of the test set of attacked queries
+    shots: int  # K: how many wordings of each query are asked
+    exam: int  # questions of each kind in the test of knowledge
+    decoding: Decoding
+    threads: int = 1  # of torch in one process; two threads are slower than two processes at this size
+
+    def method(self, name: str) -> Method:
+        """The method of that name. Raises MirageError if the profile has none."""
+        for method in self.methods:
+            if method.name == name:
+                return method
+        known = ", ".join(["base", *(method.name for method in self.methods)])
+        raise MirageError(f"Profile {self.name!r} has no method {name!r}; it has {known}.")
+
+
+# VLGuard's three classes in its own proportions (977 : 977 : 1023), rounded; a quarter of the safe
+# requests name a harmless thing, so that a name alone does not tell an unsafe request.
+SAFETY = SafetySet(unsafes=400, safe_unsafes=400, safe_safes=400, attributes=0.2, harmless_named=0.25)
+PAIRS = (("retain", 2),)  # retain examples per forget example at a step
+
+
+def _methods(scale: float, safety: SafetySet) -> tuple[Method, ...]:
+    """The paper's methods, with steps multiplied by ``scale``; sources beside each setting.
+
+    Chosen on worlds 100 and up. *Posthoc* and *Mixed* are the two ways of VLGuard (paper, section 5);
+    "unbiased" is Posthoc on data whose openers do not depend on the label: the control of cause.
+    """
+
+    def steps(count: int) -> int:
+        return max(2, round(count * scale))
+
+    sft = Settings(steps=steps(200), batch=32, lr=3e-4)
+    unlearn = Settings(steps=steps(120), batch=16, lr=2e-4, per_item=PAIRS)
+    unbiased = dataclasses.replace(safety, bias=0.0)
+    return (
+        Method("posthoc", "SFT (Posthoc)", SFT(), safety, sft),
+        Method("mixed", "SFT (Mixed)", SFT(), safety, sft, general=safety.unsafes),
+        Method("unbiased", "SFT, unbiased openers", SFT(), unbiased, sft),
+        Method("npo", "NPO", NPO(beta=0.1, forget_weight=0.03), safety, unlearn),
+        Method("rmu", "RMU", RMU(layer=4), safety, dataclasses.replace(unlearn, steps=steps(100), lr=3e-4)),
+    )
+
+
+TINY = Profile(
+    name="tiny",
+    measured=True,
+    seeds=(0, 1, 2),
+    shape=TinyShape(),
+    sight=Settings(400, 128, 3e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01, freeze=()),
+    base=Settings(400, 64, 4e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01),
+    lessons=(
+        ("recipe", 0.33),
+        ("named", 0.17),
+        ("shape", 0.1125),
+        ("colour", 0.1125),
+        ("place", 0.225),
+        ("blank", 0.05),
+    ),
+    base_bar=0.95,
+    methods=_methods(1.0, SAFETY),
+    test=dataclasses.replace(SAFETY, unsafes=160, safe_unsafes=80, safe_safes=200, placebo=0.0),
+    shots=6,
+    exam=100,
+    decoding=Decoding(max_new_tokens=16, batch=256),
+)
+"""The book's own."""
+
+_FEW = dataclasses.replace(SAFETY, unsafes=32, safe_unsafes=32, safe_safes=32)
+NANO = dataclasses.replace(
+    TINY,
+    name="nano",
+    measured=False,
+    seeds=(0, 1),
+    sight=dataclasses.replace(TINY.sight, steps=20, batch=32),
+    base=dataclasses.replace(TINY.base, steps=20, batch=32),
+    base_bar=0.0,
+    methods=_methods(0.03, _FEW),
+    test=dataclasses.replace(_FEW, unsafes=16, safe_unsafes=8, safe_safes=16, placebo=0.0),
+    shots=2,
+    exam=5,
+)
+"""For tests."""
+
+PROFILES = {profile.name: profile for profile in (NANO, TINY)}
+
+
+def named_profile(name: str | None = None, seeds: int | None = None) -> Profile:
+    """The profile of that name, or of MIRAGE_PROFILE, or TINY; with that many seeds, or MIRAGE_SEEDS.
+
+    Raises MirageError for an unknown name or a number of seeds that is not at least 1.
+    """
+    name = name or os.environ.get("MIRAGE_PROFILE") or TINY.name
+    if name not in PROFILES:
+        raise MirageError(
+            f"There is no profile {name!r} (MIRAGE_PROFILE or --profile); choose {' or '.join(PROFILES)}."
+        )
+    wanted = seeds if seeds is not None else os.environ.get("MIRAGE_SEEDS", "")
+    if wanted == "":
+        return PROFILES[name]
+    if not str(wanted).isdigit() or int(wanted) < 1:
+        raise MirageError(f"MIRAGE_SEEDS or --seeds is {wanted!r}; expected a whole number of at least 1.")
+    return dataclasses.replace(PROFILES[name], seeds=tuple(range(int(wanted))))

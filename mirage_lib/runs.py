@@ -1,0 +1,179 @@
+"""Every run of a study, made in parallel worker processes, with one bar that tells how far it is.
+
+Comes in: a study, a number of workers. Goes out: how many runs were found, made or failed. A failure
+stops nothing but what needs it; calling again goes on where this call stopped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from mirage_lib.errors import MirageError
+from mirage_lib.profiles import Profile
+from mirage_lib.store import Store
+from mirage_lib.study import BASE, PARTS, Study
+
+Task = tuple[str, int]  # method and seed
+
+
+@dataclass
+class Outcome:
+    """What became of a study's runs."""
+
+    found: list[Task] = field(default_factory=list)
+    made: list[Task] = field(default_factory=list)
+    failed: dict[Task, str] = field(default_factory=dict)  # with the reason
+
+
+def default_workers() -> int:
+    """One per processor this process may use, at most 8; one where an accelerator does the work."""
+    if torch.cuda.is_available():
+        return 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, allowed)
+
+
+def make_all(study: Study, workers: int | None = None) -> Outcome:
+    """Make every model of the profile for every seed, and its verdicts, unless they are there.
+
+    Bases come first; a method waits for its base. Raises nothing for a failed run: see ``Outcome.failed``.
+    """
+    names = [BASE, *(method.name for method in study.profile.methods)]
+    outcome, todo = Outcome(), []
+    for task in ((name, seed) for name in names for seed in study.profile.seeds):
+        (outcome.found if study.found(*task) else todo).append(task)
+    if not todo:
+        return outcome
+    context = multiprocessing.get_context("spawn")
+    count = min(workers or default_workers(), len(todo))
+    with context.Manager() as manager, _Bar(study.profile, todo) as bar:
+        told = manager.Queue()
+        settings = (study.profile, str(study.store.root), study.store.remake_damaged, told)
+        with ProcessPoolExecutor(
+            count, mp_context=context, initializer=_begin, initargs=(study.profile.threads,)
+        ) as pool:
+            try:
+                for task, error in _schedule(pool, settings, todo, bar, told):
+                    if error:
+                        outcome.failed[task] = error
+                    else:
+                        outcome.made.append(task)
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+    return outcome
+
+
+def _schedule(
+    pool: ProcessPoolExecutor, settings: Any, todo: list[Task], bar: _Bar, told: Any
+) -> Iterator[tuple[Task, str]]:
+    """Submit bases, then what needs each as it is done; yields every task with its error, "" if none."""
+    waiting = {seed: [task for task in todo if task[0] != BASE and task[1] == seed] for _, seed in todo}
+    bases = [task for task in todo if task[0] == BASE]
+    ready = list(bases)
+    for seed in [seed for seed in waiting if (BASE, seed) not in bases]:
+        ready += waiting.pop(seed)
+    running: dict[Future, Task] = {}
+    while ready or running:
+        for task in ready:
+            running[_submit(pool, settings, task)] = task
+        ready = []
+        done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+        bar.drain(told)
+        for future in done:
+            task = running.pop(future)
+            error = _reason(future)
+            bar.finish(task)
+            yield task, error
+            if task[0] == BASE:
+                after = waiting.pop(task[1], [])
+                if error:
+                    for other in after:
+                        yield other, f"not made, because its base model was not: {error}"
+                else:
+                    ready += after
+
+
+def _submit(pool: ProcessPoolExecutor, settings: Any, task: Task) -> Future:
+    try:
+        return pool.submit(_work, settings, task)
+    except BrokenProcessPool as error:  # a worker died since the last look: this task shares its fate
+        broken: Future = Future()
+        broken.set_exception(error)
+        return broken
+
+
+def _reason(future: Future) -> str:
+    try:
+        future.result()
+    except MirageError as error:
+        return str(error)
+    except BrokenProcessPool:
+        return "its worker process died, perhaps for lack of memory; call again with fewer --workers."
+    return ""
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+
+
+def _work(settings: Any, task: Task) -> None:
+    profile, root, remake_damaged, told = settings
+    study = Study(profile, Store(root, remake_damaged), lambda name, done, total: told.put((task, name, done, total)))
+    study.make(*task)
+
+
+class _Bar:
+    """One bar over all tasks; a task counts as its training steps and a share for its replies."""
+
+    def __init__(self, profile: Profile, todo: list[Task]) -> None:
+        asking = 40  # about as long as so many steps
+        self.sizes = {task: asking * len(PARTS) + self._steps(profile, task[0]) for task in todo}
+        self.seen: dict[Task, dict[str, int]] = {task: {} for task in todo}
+        self.bar = tqdm(
+            total=sum(self.sizes.values()),
+            desc=f"{len(todo)} runs",
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, about {remaining} to go {postfix}",
+            delay=1,
+        )
+
+    def _steps(self, profile: Profile, name: str) -> int:
+        return profile.base.steps + profile.sight.steps // 4 if name == BASE else profile.method(name).settings.steps
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def drain(self, told: Any) -> None:
+        """Take in what the workers have told since last time."""
+        try:
+            while True:
+                task, name, done, total = told.get_nowait()
+                share = 40 if name.startswith(("ask", "exam")) else total // 4 if name.startswith("sight") else total
+                self.seen[task][name] = round(share * done / total)
+                self.bar.set_postfix_str(f"({name})", refresh=False)
+        except queue.Empty:
+            self._show()
+
+    def finish(self, task: Task) -> None:
+        """Count a task as wholly done."""
+        self.seen[task] = {"all": self.sizes[task]}
+        self._show()
+
+    def _show(self) -> None:
+        gone = sum(min(self.sizes[task], sum(parts.values())) for task, parts in self.seen.items())
+        self.bar.update(gone - self.bar.n)
