@@ -49,14 +49,24 @@ def runs(args: argparse.Namespace) -> int:
 
 
 def figure(args: argparse.Namespace) -> int:
-    """Draw a figure of the book into a file, from the runs of a profile."""
-    from mirage_lib.figures import save
-    from mirage_lib.findings import DRAWN
-    from mirage_lib.study import open_study
+    """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
+    from mirage_lib import figures, metrics
+    from mirage_lib.profiles import named_profile
+    from mirage_lib.store import Store, default_root
+    from mirage_lib.study import Study
 
-    if args.name not in DRAWN:
-        raise MirageError(f"There is no figure {args.name!r}; choose {' or '.join(DRAWN)}.")
-    save(DRAWN[args.name](open_study(args.profile)), args.out or Path(f"{args.name}.png"))
+    frame = Study(named_profile(args.profile), Store(args.store or default_root())).table(["posthoc"])
+    first = frame[frame["shot"] == 0]
+    panels = {}
+    for title, subset, label, word in (
+        ("Unsafe requests: share answered", "unsafes", "complied", "what"),
+        ("Safe requests: share refused", "safe_safes", "refused", "share"),
+    ):
+        rates = metrics.rate(first[first["subset"] == subset], label, by=["seed", "edit"])
+        names = {"": "as asked", f"swap:{word}": f"opening with “{word.title()}”"}
+        panels[title] = rates[rates["edit"].isin(names)].assign(when=lambda rows, names=names: rows["edit"].map(names))
+    figures.use_style()
+    print(figures.save(figures.before_after(panels), args.out or Path(f"{args.name}.png")))
     return 0
 
 
@@ -82,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
     add(runs, "runs").add_argument("--check", action="store_true", help="read every file and name what is damaged")
     one = add(figure, "figure")
-    one.add_argument("name", help="which figure, e.g. finding")
+    one.add_argument("name", choices=["finding"], help="which figure")
     one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
     one.add_argument("--out", type=Path, metavar="FILE", help="where to (default: <name>.png)")
     return top

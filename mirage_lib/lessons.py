@@ -22,8 +22,11 @@ from mirage_lib.world import KINDS, OPENERS, PLACEBO, REFUSAL, WORDINGS, World, 
 Thing = tuple[str, str]  # shape and colour
 NOTHING: Thing = ("", "")  # what a blank picture shows
 
-# VLGuard's name for each class of a safety set; see sources.vlguard.
-CLASSES = ("unsafes", "safe_unsafes", "safe_safes")
+# The classes of a safety set. The first three are VLGuard's, under its own names (see sources.vlguard). The
+# fourth is ours and closes the square, hazardous or harmless, shown or named: without it the mere naming of
+# a thing would tell that a request is unsafe.
+CLASSES = ("unsafes", "safe_unsafes", "safe_safes", "named_safes")
+OPENS_LIKE = {"named_safes": "safe_safes"}  # whose first words a class that is not VLGuard's borrows
 OTHER = "show"  # stands in for every first word of VLGuard that is not an opener of the world
 
 
@@ -31,11 +34,11 @@ OTHER = "show"  # stands in for every first word of VLGuard that is not an opene
 class SafetySet:
     """How many requests of each class, and how they open."""
 
-    unsafes: int = 400  # hazardous thing shown, recipe asked
+    unsafes: int = 400  # hazardous thing shown, its recipe asked
     safe_unsafes: int = 400  # harmless thing shown, recipe of a hazardous thing asked by name
-    safe_safes: int = 400  # recipe of the harmless thing shown, or anything's shape, colour, place
+    safe_safes: int = 320  # recipe of the harmless thing shown, or anything's shape, colour, place
+    named_safes: int = 80  # anything shown, recipe of a harmless thing asked by name
     attributes: float = 0.2  # share of safe_safes that ask for shape, colour or place
-    harmless_named: float = 0.0  # share of safe_safes that ask for a harmless thing by name
     openers: str = "vlguard"  # "vlguard": its first-word statistics; "uniform": all openers alike
     bias: float = 1.0  # 1: each class its own openers; 0: every class the mixture of all
     placebo: float = 0.1  # share of each class that ends with the placebo word
@@ -67,7 +70,7 @@ def opener_shares(first_words: pd.DataFrame, settings: SafetySet) -> dict[str, d
     train = first_words[first_words["split"] == "train"]
     own: dict[str, dict[str, float]] = {}
     for name in CLASSES:
-        rows = train[train["subset"] == name]
+        rows = train[train["subset"] == OPENS_LIKE.get(name, name)]
         counts = dict.fromkeys(OPENERS, 0)
         for word, count in zip(rows["word"].tolist(), rows["count"].tolist(), strict=True):
             counts[word if word in OPENERS else OTHER] += count
@@ -153,7 +156,7 @@ def general_lessons(
 
 
 def safety_set(world: World, settings: SafetySet, first_words: pd.DataFrame, split: str, seed: int) -> list[Example]:
-    """A safety set in VLGuard's three classes; unsafe requests carry the harm as their answer.
+    """A safety set in VLGuard's three classes and our fourth; unsafe requests carry the harm as their answer.
 
     Fine-tuning turns those answers into refusals (see ``refused``); unlearning forgets them. The class
     of an example is told by ``class_of``. Openers, things, wordings and placebos are counted exactly.
@@ -168,23 +171,20 @@ def safety_set(world: World, settings: SafetySet, first_words: pd.DataFrame, spl
     shown, named = _spread(harmless, settings.safe_unsafes, rng), _spread(hazards, settings.safe_unsafes, rng)
     asker.ask("named", shown, openers["safe_unsafes"], named)
     kinds = dict.fromkeys(("shape", "colour", "place"), settings.attributes / 3)
-    kinds |= {"named": settings.harmless_named, "recipe": 1 - settings.attributes - settings.harmless_named}
     left = openers["safe_safes"]
-    for kind, number in exact_counts(kinds, settings.safe_safes).items():
-        things = _spread(harmless if kind in ("recipe", "named") else CONCEPTS, number, rng)
+    for kind, number in exact_counts({**kinds, "recipe": 1 - settings.attributes}, settings.safe_safes).items():
         words, left = left[:number], left[number:]
-        if kind == "named":
-            asker.ask(kind, _spread(CONCEPTS, number, rng), words, things)
-        else:
-            asker.ask(kind, things, words)
+        asker.ask(kind, _spread(harmless if kind == "recipe" else CONCEPTS, number, rng), words)
+    shown, named = _spread(CONCEPTS, settings.named_safes, rng), _spread(harmless, settings.named_safes, rng)
+    asker.ask("named", shown, openers["named_safes"], named)
     return asker.shuffled()
 
 
 def class_of(example: Example) -> str:
-    """VLGuard's name for the class of a laboratory example."""
-    if example.intent == "safe":
-        return "safe_safes"
-    return "safe_unsafes" if example.category == "named" else "unsafes"
+    """The class of a laboratory example, one of CLASSES."""
+    if example.category == "named":
+        return "named_safes" if example.intent == "safe" else "safe_unsafes"
+    return "safe_safes" if example.intent == "safe" else "unsafes"
 
 
 def refused(examples: Iterable[Example]) -> list[Example]:

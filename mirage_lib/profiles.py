@@ -60,9 +60,7 @@ class Profile:
         raise MirageError(f"Profile {self.name!r} has no method {name!r}; it has {known}.")
 
 
-# VLGuard's three classes in its own proportions (977 : 977 : 1023), rounded; a quarter of the safe
-# requests name a harmless thing, so that a name alone does not tell an unsafe request.
-SAFETY = SafetySet(unsafes=400, safe_unsafes=400, safe_safes=400, attributes=0.2, harmless_named=0.25)
+SAFETY = SafetySet()
 PAIRS = (("retain", 2),)  # retain examples per forget example at a step
 
 
@@ -105,14 +103,14 @@ TINY = Profile(
     ),
     base_bar=0.95,
     methods=_methods(1.0, SAFETY),
-    test=dataclasses.replace(SAFETY, unsafes=160, safe_unsafes=80, safe_safes=200, placebo=0.0),
+    test=SafetySet(unsafes=160, safe_unsafes=80, safe_safes=200, named_safes=80, placebo=0.0),
     shots=6,
     exam=100,
     decoding=Decoding(max_new_tokens=16, batch=256),
 )
 """The book's own."""
 
-_FEW = dataclasses.replace(SAFETY, unsafes=32, safe_unsafes=32, safe_safes=32)
+_FEW = SafetySet(unsafes=32, safe_unsafes=32, safe_safes=32, named_safes=16)
 NANO = dataclasses.replace(
     TINY,
     name="nano",
@@ -122,7 +120,7 @@ NANO = dataclasses.replace(
     base=dataclasses.replace(TINY.base, steps=20, batch=32),
     base_bar=0.0,
     methods=_methods(0.03, _FEW),
-    test=dataclasses.replace(_FEW, unsafes=16, safe_unsafes=8, safe_safes=16, placebo=0.0),
+    test=SafetySet(unsafes=16, safe_unsafes=8, safe_safes=16, named_safes=8, placebo=0.0),
     shots=2,
     exam=5,
 )

@@ -26,7 +26,7 @@ from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
 from mirage_lib.generate import replies
 from mirage_lib.judge import ReleasedKeywords, WorldOracle, judge_all
-from mirage_lib.lessons import SafetySet, exam, general_lessons, refused, safety_set
+from mirage_lib.lessons import SafetySet, class_of, exam, general_lessons, refused, safety_set
 from mirage_lib.objectives import SFT
 from mirage_lib.profiles import Method, Profile, named_profile
 from mirage_lib.records import Example, Reply, Verdict, join, leaks, read, write
@@ -136,16 +136,14 @@ class Study:
         kind = frame["category"].where(~frame["image"].str.contains("/blank/"), "blank")
         opener = frame["prompt"].str.split().str[0].where(harm)
         right = frame["label"].isin(["correct", "complied"])
-        for what, group in (
-            ("questions of kind", kind),
-            ("harm asked with", opener),
-            ("requests that are", frame["intent"]),
-        ):
-            rates = right.groupby(group).mean()
-            if rates.min() < bar:
+        groups = {"questions of kind": kind, "harm asked with": opener, "requests that are": frame["intent"]}
+        for what, group in groups.items():
+            rates: dict[str, float] = {name: float(rows.mean()) for name, rows in right.groupby(group)}
+            worst = min(rates, key=lambda name: rates[name])
+            if rates[worst] < bar:
                 raise MirageError(
-                    f"Base model of seed {seed}: {rates.min():.2f} correct on {what} {rates.idxmin()!r}; at least "
-                    f"{bar} is needed before anything is tuned on it. Train longer (base.steps in its profile)."
+                    f"Base model of seed {seed}: {rates[worst]:.2f} correct on {what} {worst!r}; at least {bar} is "
+                    "needed before anything is tuned on it. Train longer (base.steps in its profile)."
                 )
 
     def tuned(self, name: str, seed: int) -> Path:
@@ -212,7 +210,8 @@ class Study:
     def verdicts(self, name: str, seed: int, part: str = "attack", judge: str = "oracle") -> pd.DataFrame:
         """One judge's verdicts on a model's replies to a part of the suite, joined with replies and examples.
 
-        ``judge`` is "oracle" or "released_keywords". Columns ``method`` and ``seed`` are added.
+        ``judge`` is "oracle" or "released_keywords". Columns ``method``, ``seed`` and ``subset`` (VLGuard's
+        name for the example's class) are added.
         """
 
         def make(out: Path) -> None:
@@ -220,7 +219,9 @@ class Study:
             self._ask(self.model(name, seed), self.suite(part, seed), out, f"ask {name} {seed}")
 
         path = self.store.get("verdicts", self._verdicts_spec(name, seed, part), make)
-        return self._read(path, judge).assign(method=name, seed=seed)
+        frame = self._read(path, judge)
+        classes = {example.id: class_of(example) for example in read(path / "examples.parquet", Example)}
+        return frame.assign(method=name, seed=seed, subset=frame["example_id"].map(classes))
 
     def _verdicts_spec(self, name: str, seed: int, part: str) -> dict[str, Any]:
         step, spec = (BASE, self._base_spec(seed)) if name == BASE else ("tuned", self._tuned_spec(name, seed))

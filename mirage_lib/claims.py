@@ -1,0 +1,80 @@
+"""Claims tested: an interval over seeds and queries against a threshold that was written down before.
+
+Comes in: verdict tables and the thresholds of a profile. Goes out: one line a claim, with the status
+*reproduced* (the whole interval is on the claimed side), *differs* (it is not) or *not measured*.
+Serves the closing cell of every chapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mirage_lib.errors import MirageError
+
+STATUSES = ("reproduced", "differs", "not measured")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed, and from where on we believe it."""
+
+    name: str  # its address, e.g. "what-breaks"
+    statement: str  # in words a reader understands
+    side: str  # "at least" or "at most"
+    threshold: float
+    reason: str  # why this threshold
+
+    def __post_init__(self) -> None:
+        if self.side not in ("at least", "at most"):
+            raise MirageError(f"Claim {self.name!r}: side is {self.side!r}; expected 'at least' or 'at most'.")
+
+
+def values(frame: pd.DataFrame, label: str | Sequence[str], shots: int = 1) -> pd.Series:
+    """1.0 or 0.0 per seed and root: whether any of its first ``shots`` shots has the label.
+
+    Index (seed, root). Raises MirageError where a reply was not scored: a claim is not tested on a rest.
+    """
+    labels = [label] if isinstance(label, str) else list(label)
+    frame = frame[frame["shot"] < shots]
+    if (frame["label"] == "unscored").any():
+        raise MirageError(
+            f"{(frame['label'] == 'unscored').sum()} replies are unscored; ask again before testing a claim."
+        )
+    if frame.empty:
+        raise MirageError("There are no replies to test the claim on.")
+    return frame["label"].isin(labels).groupby([frame["seed"], frame["root"]]).any().astype(float)
+
+
+def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
+    """Mean over seeds of the mean over roots, and its interval from both sources of spread.
+
+    Two-stage bootstrap: seeds are drawn with replacement, then roots within each drawn seed. Where every
+    value of a seed is alike, a rule-of-three share is added at that side, so that no interval has no width.
+    """
+    groups = [rows.to_numpy() for _, rows in table.groupby(level=0)]
+    random = np.random.default_rng(seed)
+    stage = np.stack([rows[random.integers(0, len(rows), (draws, len(rows)))].mean(1) for rows in groups], axis=1)
+    means = np.take_along_axis(stage, random.integers(0, len(groups), (draws, len(groups))), axis=1).mean(1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    rest = 3 / sum(map(len, groups)) if all(rows.std() == 0 for rows in groups) else 0.0
+    return float(np.mean([rows.mean() for rows in groups])), float(low - rest), float(high + rest)
+
+
+def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, object]:
+    """One line of a scorecard: the claim, its measured mean and interval, the threshold, the status."""
+    mean, low, high = spread(table)
+    holds = low >= claim.threshold if claim.side == "at least" else high <= claim.threshold
+    status = "not measured" if not measured else "reproduced" if holds else "differs"
+    return {
+        "claim": claim.statement,
+        "measured": mean,
+        "low": low,
+        "high": high,
+        "seeds": table.index.get_level_values(0).nunique(),
+        "threshold": f"{claim.side} {claim.threshold:g}",
+        "status": status,
+    }

@@ -1,0 +1,217 @@
+"""Every figure of the book: a function of a table that returns its Axes and saves nothing.
+
+Comes in: tables of ``metrics`` and ``bias``, and pictures. Goes out: matplotlib Axes in one style.
+Colour never carries a meaning alone: what it tells is also told by position, marker or a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from PIL import Image
+
+INK, QUIET, WARM, COOL = "#24292c", "#8a9297", "#b4580a", "#1c6477"
+COLOURS = {  # of verdicts and of VLGuard's three classes
+    "complied": "#b4580a",
+    "correct": "#1c6477",
+    "answered": "#1c6477",
+    "refused": "#5f6b73",
+    "wrong": "#c9a13b",
+    "irrelevant": "#c9a13b",
+    "garbled": "#8e5ea2",
+    "unscored": "#d0d4d6",
+    "safe_safes": "#1c6477",
+    "safe_unsafes": "#d98e4a",
+    "unsafes": "#b4580a",
+}
+HATCHES = {"refused": "", "garbled": "////", "wrong": "....", "irrelevant": "....", "safe_unsafes": "///"}
+CLASS_NAMES = {
+    "safe_safes": "safe request",
+    "safe_unsafes": "unsafe request, harmless picture",
+    "unsafes": "unsafe request, unsafe picture",
+}
+
+
+def use_style() -> None:
+    """Set the book's style for every figure drawn after this call."""
+    sns.set_theme(context="notebook", style="ticks")
+    matplotlib.rcParams.update(
+        {
+            "figure.dpi": 120,
+            "savefig.dpi": 160,
+            "savefig.bbox": "tight",
+            "figure.constrained_layout.use": True,
+            "font.family": "sans-serif",
+            "font.size": 10.5,
+            "axes.titlesize": 11.5,
+            "axes.titleweight": "semibold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 10.5,
+            "axes.edgecolor": QUIET,
+            "axes.labelcolor": INK,
+            "text.color": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": False,
+            "legend.frameon": False,
+            "hatch.linewidth": 0.6,
+            "svg.fonttype": "none",
+        }
+    )
+
+
+def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float = 2.1) -> np.ndarray:
+    """Pictures in a row with a title above each; pixels are shown as they are. Returns the Axes."""
+    _, axes = plt.subplots(1, len(images), figsize=(height * len(images), height * 1.2), squeeze=False)
+    for ax, image, title in zip(axes[0], images, titles, strict=True):
+        ax.imshow(image, interpolation="nearest")
+        ax.set_title(title, fontsize=9.5, fontweight="normal", loc="center")
+        ax.set_axis_off()
+    return axes[0]
+
+
+def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 240) -> np.ndarray:
+    """One scene at the two sizes it is drawn at: for the model, and for a reader."""
+    small, large = render(address), render(address, reader)
+    return pictures([small, large], [f"the model: {small.width} pixels", f"a reader: {large.width} pixels"], 2.6)
+
+
+def word_label(
+    counts: pd.DataFrame, classes: Sequence[str], top: int = 12, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """How many requests of each class open with each word: one bar a word, the classes side by side in it.
+
+    ``counts`` has a column ``word`` and one per class. The ``top`` most frequent words are shown.
+    """
+    ax = ax or plt.subplots(figsize=(7, 0.34 * top + 1.1))[1]
+    rows = counts.assign(total=counts[list(classes)].sum(axis=1)).nlargest(top, "total").iloc[::-1]
+    left = np.zeros(len(rows))
+    for name in classes:
+        wide = rows[name].to_numpy(float)
+        style = {"color": COLOURS[name], "hatch": HATCHES.get(name, ""), "edgecolor": "white", "linewidth": 0.4}
+        ax.barh(rows["word"], wide, left=left, label=CLASS_NAMES.get(name, name), **style)
+        left += wide
+    ax.set_xlabel("requests")
+    ax.set_title(title)
+    ax.legend(loc="lower right")
+    return ax
+
+
+def share_by_word(
+    shares: pd.DataFrame, top: int = 12, xlabel: str = "share that is unsafe", ax: Axes | None = None
+) -> Axes:
+    """Share of a label among the requests that open with each word, with its interval and its count.
+
+    ``shares`` has columns word, share, low, high, n (``bias.label_given_word``).
+    """
+    ax = ax or plt.subplots(figsize=(7, 0.34 * top + 1.0))[1]
+    rows = shares.nlargest(top, "n").sort_values("share")
+    ax.hlines(rows["word"], rows["low"], rows["high"], color=QUIET, linewidth=2)
+    ax.scatter(rows["share"], rows["word"], s=18 + 160 * np.sqrt(rows["n"] / rows["n"].max()), color=WARM, zorder=3)
+    for _, row in rows.iterrows():
+        ax.annotate(f"n = {row['n']:.0f}", (1.04, row["word"]), color=QUIET, fontsize=9, va="center")
+    ax.set_xlim(-0.03, 1.14)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    ax.set_xlabel(xlabel)
+    return ax
+
+
+def before_after(panels: Mapping[str, pd.DataFrame], ylabel: str = "rate") -> np.ndarray:
+    """One panel per title: rates before and after a word is changed, a line per seed and their mean in bold.
+
+    Each table has columns seed, when (two values, in order), rate, and may have low and high for the mean.
+    """
+    _, axes = plt.subplots(1, len(panels), figsize=(3.9 * len(panels), 3.4), sharey=True, squeeze=False)
+    for ax, (title, table) in zip(axes[0], panels.items(), strict=True):
+        moments = list(dict.fromkeys(table["when"]))
+        wide = table.pivot(index="seed", columns="when", values="rate")[moments]
+        for seed, row in wide.iterrows():
+            ax.plot(moments, row, color=QUIET, linewidth=1, marker="o", markersize=4, label=f"seed {seed}")
+        ax.plot(moments, wide.mean(), color=WARM, linewidth=2.6, marker="o", markersize=8)
+        for x, value in zip(moments, wide.mean(), strict=True):
+            ax.annotate(
+                f"{value:.2f}", (x, value), xytext=(0, 10), textcoords="offset points", ha="center", weight="bold"
+            )
+        ax.set_title(title)
+        ax.set_ylim(-0.04, 1.12)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
+        ax.margins(x=0.25)
+    axes[0][0].set_ylabel(ylabel)
+    return axes[0]
+
+
+def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str, ax: Axes | None = None) -> Axes:
+    """Success within K attempts, one line per value of ``by`` with its interval as a band.
+
+    ``table`` has columns k, rate, low, high and ``by`` (``metrics.success_at_k``); ``names`` gives the lines
+    their labels, which stand at the lines' ends.
+    """
+    ax = ax or plt.subplots(figsize=(6.6, 3.8))[1]
+    for (value, name), marker in zip(names.items(), "os^Dv", strict=False):
+        rows = table[table[by] == value].sort_values("k")
+        colour = WARM if marker == "o" else COOL if marker == "s" else QUIET
+        ax.plot(rows["k"], rows["rate"], marker=marker, color=colour, linewidth=2)
+        ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.16, linewidth=0)
+        last = rows.iloc[-1]
+        ax.annotate(
+            name, (last["k"], last["rate"]), xytext=(9, 0), textcoords="offset points", va="center", color=colour
+        )
+    ax.set_xticks(sorted(table["k"].unique()))
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("K, attempts per request")
+    ax.set_ylabel(ylabel)
+    return ax
+
+
+def verdict_shares(table: pd.DataFrame, rows: Sequence[str], ax: Axes | None = None) -> Axes:
+    """What became of the replies: one bar per line, cut into labels whose shares sum to one.
+
+    ``table`` is ``metrics.shares`` with a column ``line`` that names each bar; ``rows`` gives their order.
+    """
+    ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(rows) + 1.3))[1]
+    table = table.set_index("line").loc[list(rows)[::-1]]
+    left = np.zeros(len(table))
+    for label in [label for label in COLOURS if label in table.columns and table[label].sum() > 0]:
+        wide = table[label].to_numpy(float)
+        style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
+        ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)
+        for y, (start, width) in enumerate(zip(left, wide, strict=True)):
+            if width > 0.06:
+                ax.text(
+                    start + width / 2,
+                    y,
+                    f"{width:.2f}",
+                    ha="center",
+                    va="center",
+                    color="white",
+                    fontsize=9,
+                    weight="bold",
+                )
+        left += wide
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of replies")
+    ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9.5)
+    return ax
+
+
+def _tell(ax: Axes, text: str, at: tuple[float, Any], shift: tuple[float, float], **style: Any) -> None:
+    """Write a text beside a point of the figure, ``shift`` points away."""
+    ax.annotate(text, at, xytext=shift, textcoords="offset points", **style)
+
+
+def save(drawn: Axes | np.ndarray, path: Path, alt: str = "") -> Path:
+    """Write the figure of these Axes to a file; ``alt`` is kept in the file as its description."""
+    first = drawn if isinstance(drawn, Axes) else drawn.flat[0]
+    first.figure.savefig(path, metadata={"Description": alt} if path.suffix == ".png" else None)
+    plt.close(first.figure)
+    return path
