@@ -120,6 +120,32 @@ def label_given_word(counts: pd.DataFrame, label: str, level: float = 0.95) -> p
     )
 
 
+def words_alone(train: pd.DataFrame, test: pd.DataFrame, answered: str) -> dict[str, float]:
+    """How far one word goes: labels looked up by word in ``train``, right on which share of ``test``.
+
+    Both are tables of :func:`word_counts`; ``answered`` is the group of requests to answer, every other
+    group is to be refused. A word goes to the label it has more often in ``train``, an unseen word to the
+    commoner label. Returns "accuracy" and "majority" (always the commoner label), shares of ``test``.
+    """
+    _need(train, ["word", answered])
+    _need(test, ["word", answered])
+    seen = {row[0]: row[1] > row[2] for row in _two_labels(train, answered).itertuples(index=False)}
+    total = _two_labels(train, answered)[["answered", "refused"]].sum()
+    commoner = bool(total["answered"] > total["refused"])
+    right = majority = 0
+    rows = _two_labels(test, answered)
+    for word, answer, refuse in rows.itertuples(index=False):
+        right += answer if seen.get(word, commoner) else refuse
+        majority += answer if commoner else refuse
+    n = float(rows[["answered", "refused"]].to_numpy().sum())
+    return {"accuracy": right / n, "majority": majority / n}
+
+
+def _two_labels(counts: pd.DataFrame, answered: str) -> pd.DataFrame:
+    refused = counts.drop(columns=["word", answered]).sum(axis=1)
+    return pd.DataFrame({"word": counts["word"], "answered": counts[answered], "refused": refused})
+
+
 @functools.cache
 def _committed() -> pd.DataFrame:
     with resources.files("mirage_lib").joinpath("data/vlguard_first_words.csv").open(encoding="utf-8") as lines:

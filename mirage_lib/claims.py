@@ -67,6 +67,12 @@ def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int =
 def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, object]:
     """One line of a scorecard: the claim, its measured mean and interval, the threshold, the status."""
     mean, low, high = spread(table)
+    seeds = table.index.get_level_values(0).nunique()
+    return line(claim, mean, low, high, f"{seeds} seeds, {len(table)} queries", measured)
+
+
+def line(claim: Claim, mean: float, low: float, high: float, of: str, measured: bool = True) -> dict[str, object]:
+    """One line of a scorecard from a number and its interval; ``of`` says what it was measured on."""
     holds = low >= claim.threshold if claim.side == "at least" else high <= claim.threshold
     status = "not measured" if not measured else "reproduced" if holds else "differs"
     return {
@@ -74,7 +80,12 @@ def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, ob
         "measured": mean,
         "low": low,
         "high": high,
-        "seeds": table.index.get_level_values(0).nunique(),
+        "measured on": of,
         "threshold": f"{claim.side} {claim.threshold:g}",
         "status": status,
     }
+
+
+def scorecard(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
+    """Lines of :func:`check` and :func:`line` as a table to show, numbers to three digits."""
+    return pd.DataFrame(lines).round({"measured": 3, "low": 3, "high": 3}).set_index("claim")

@@ -57,6 +57,13 @@ class Study:
     store: Store
     progress: Progress | None = None  # told of every step of work; None draws a bar where it takes long
 
+    def notice(self) -> str:
+        """A sentence on what the numbers of this profile are worth, for the top of a chapter."""
+        name, seeds = self.profile.name, len(self.profile.seeds)
+        if self.profile.measured:
+            return f"Profile {name!r}: {seeds} seeds, each its own world, model and data."
+        return f"Profile {name!r}: not measured on this profile. It shows that the path is whole, nothing more."
+
     def world(self, seed: int) -> World:
         """The world of this seed."""
         return World(seed)
