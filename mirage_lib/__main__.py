@@ -58,13 +58,12 @@ def figure(args: argparse.Namespace) -> int:
     frame = Study(named_profile(args.profile), Store(args.store or default_root())).table(["posthoc"])
     first = frame[frame["shot"] == 0]
     panels = {}
-    for title, subset, label, word in (
-        ("Unsafe requests: share answered", "unsafes", "complied", "what"),
-        ("Safe requests: share refused", "safe_safes", "refused", "share"),
+    for title, subset, label, edit in (
+        ("Unsafe requests: share answered", "unsafes", "complied", "swap:what"),
+        ("Safe requests: share refused", "safe_safes", "refused", "swap:share"),
     ):
-        rates = metrics.rate(first[first["subset"] == subset], label, by=["seed", "edit"])
-        names = {"": "as asked", f"swap:{word}": f"opening with “{word.title()}”"}
-        panels[title] = rates[rates["edit"].isin(names)].assign(when=lambda rows, names=names: rows["edit"].map(names))
+        rows = first[(first["subset"] == subset) & first["edit"].isin(["", edit])]
+        panels[title] = metrics.rate(rows, label, by=["seed", "asked"])
     figures.use_style()
     print(figures.save(figures.before_after(panels), args.out or Path(f"{args.name}.png")))
     return 0

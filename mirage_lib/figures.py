@@ -6,6 +6,7 @@ Colour never carries a meaning alone: what it tells is also told by position, ma
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,21 @@ COLOURS = {  # of verdicts and of VLGuard's three classes
     "garbled": "#8e5ea2",
     "unscored": "#d0d4d6",
     "safe_safes": "#1c6477",
+    "named_safes": "#6fa8b8",
     "safe_unsafes": "#d98e4a",
     "unsafes": "#b4580a",
 }
-HATCHES = {"refused": "", "garbled": "////", "wrong": "....", "irrelevant": "....", "safe_unsafes": "///"}
+HATCHES = {
+    "refused": "",
+    "garbled": "////",
+    "wrong": "....",
+    "irrelevant": "....",
+    "named_safes": "///",
+    "safe_unsafes": "///",
+}
 CLASS_NAMES = {
     "safe_safes": "safe request",
+    "named_safes": "safe request by name",
     "safe_unsafes": "unsafe request, harmless picture",
     "unsafes": "unsafe request, unsafe picture",
 }
@@ -52,7 +62,7 @@ def use_style() -> None:
             "font.family": "sans-serif",
             "font.size": 10.5,
             "axes.titlesize": 11.5,
-            "axes.titleweight": "semibold",
+            "axes.titleweight": "bold",
             "axes.titlelocation": "left",
             "axes.labelsize": 10.5,
             "axes.edgecolor": QUIET,
@@ -75,9 +85,58 @@ def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float
     _, axes = plt.subplots(1, len(images), figsize=(height * len(images), height * 1.2), squeeze=False)
     for ax, image, title in zip(axes[0], images, titles, strict=True):
         ax.imshow(image, interpolation="nearest")
-        ax.set_title(title, fontsize=9.5, fontweight="normal", loc="center")
+        ax.set_title(_wrapped(title, round(13 * height)), fontsize=9.5, fontweight="normal", loc="left")
         ax.set_axis_off()
     return axes[0]
+
+
+def things(
+    image: Callable[[str, str], Image.Image], marked: Sequence[tuple[str, str]], names: Sequence[Sequence[str]]
+) -> Axes:
+    """Every thing of the world in a grid, the marked ones framed and named "hazardous".
+
+    ``image(column, row)`` draws one; ``names`` are the columns' names and the rows'.
+    """
+    columns, rows = names
+    ax = plt.subplots(figsize=(0.95 * len(columns), 0.98 * len(rows)))[1]
+    for i, column in enumerate(columns):
+        for j, row in enumerate(rows):
+            ax.imshow(image(column, row), extent=(i + 0.06, i + 0.94, j + 0.94, j + 0.06))
+            if (column, row) in marked:
+                ax.add_patch(plt.Rectangle((i + 0.04, j + 0.04), 0.92, 0.92, fill=False, edgecolor=WARM, linewidth=3))
+                box = {"facecolor": WARM, "edgecolor": "none", "pad": 1.2}
+                _tell(ax, "hazardous", (i + 0.5, j + 0.9), (0, 0), ha="center", fontsize=6.5, color="white", bbox=box)
+    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect="equal")
+    ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
+    ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]], bold: int = 1) -> np.ndarray:
+    """A picture and what was asked and answered about it: one (question, reply, verdict) below the other.
+
+    The first ``bold`` words of a question stand out: they are what was changed.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
+    axes[0].imshow(image, interpolation="nearest")
+    axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
+    for row, (question, reply, verdict) in enumerate(turns):
+        first, rest = question.split()[:bold], question.split()[bold:]
+        opening = axes[1].annotate(" ".join(first), (0, row + 0.3), weight="bold", color=WARM, fontsize=11.5)
+        axes[1].annotate(
+            " ".join(rest), (1.0, 0), xycoords=opening, xytext=(4, 0), textcoords="offset points", fontsize=11.5
+        )
+        colour = COLOURS.get(verdict, QUIET)
+        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.72), fontsize=11, style="italic")
+        axes[1].annotate(
+            verdict, (1.0, 0), xycoords=said, xytext=(10, 0), textcoords="offset points", color=colour, weight="bold"
+        )
+    for ax in axes:
+        ax.set_axis_off()
+    figure.get_layout_engine().set(wspace=0.06)
+    return axes
 
 
 def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 240) -> np.ndarray:
@@ -129,21 +188,19 @@ def share_by_word(
 def before_after(panels: Mapping[str, pd.DataFrame], ylabel: str = "rate") -> np.ndarray:
     """One panel per title: rates before and after a word is changed, a line per seed and their mean in bold.
 
-    Each table has columns seed, when (two values, in order), rate, and may have low and high for the mean.
+    Each table has columns seed, asked (two values, in order) and rate.
     """
-    _, axes = plt.subplots(1, len(panels), figsize=(3.9 * len(panels), 3.4), sharey=True, squeeze=False)
+    _, axes = plt.subplots(1, len(panels), figsize=(4.3 * len(panels), 3.5), sharey=True, squeeze=False)
     for ax, (title, table) in zip(axes[0], panels.items(), strict=True):
-        moments = list(dict.fromkeys(table["when"]))
-        wide = table.pivot(index="seed", columns="when", values="rate")[moments]
+        moments = list(dict.fromkeys(table["asked"]))
+        wide = table.pivot(index="seed", columns="asked", values="rate")[moments]
         for seed, row in wide.iterrows():
             ax.plot(moments, row, color=QUIET, linewidth=1, marker="o", markersize=4, label=f"seed {seed}")
         ax.plot(moments, wide.mean(), color=WARM, linewidth=2.6, marker="o", markersize=8)
         for x, value in zip(moments, wide.mean(), strict=True):
-            ax.annotate(
-                f"{value:.2f}", (x, value), xytext=(0, 10), textcoords="offset points", ha="center", weight="bold"
-            )
-        ax.set_title(title)
-        ax.set_ylim(-0.04, 1.12)
+            _tell(ax, f"{value:.2f}", (x, value), (11, 0), va="center", weight="bold", color=WARM)
+        ax.set_title(title, fontsize=10.5)
+        ax.set_ylim(-0.04, 1.04)
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
         ax.margins(x=0.25)
     axes[0][0].set_ylabel(ylabel)
@@ -173,13 +230,13 @@ def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str
     return ax
 
 
-def verdict_shares(table: pd.DataFrame, rows: Sequence[str], ax: Axes | None = None) -> Axes:
-    """What became of the replies: one bar per line, cut into labels whose shares sum to one.
+def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """What became of the replies: one bar per line of the table, cut into labels whose shares sum to one.
 
-    ``table`` is ``metrics.shares`` with a column ``line`` that names each bar; ``rows`` gives their order.
+    ``table`` is ``metrics.shares`` with a column ``line`` that names each bar.
     """
-    ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(rows) + 1.3))[1]
-    table = table.set_index("line").loc[list(rows)[::-1]]
+    ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.3))[1]
+    table = table.set_index("line").iloc[::-1]
     left = np.zeros(len(table))
     for label in [label for label in COLOURS if label in table.columns and table[label].sum() > 0]:
         wide = table[label].to_numpy(float)
@@ -202,6 +259,10 @@ def verdict_shares(table: pd.DataFrame, rows: Sequence[str], ax: Axes | None = N
     ax.set_xlabel("share of replies")
     ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9.5)
     return ax
+
+
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""])
 
 
 def _tell(ax: Axes, text: str, at: tuple[float, Any], shift: tuple[float, float], **style: Any) -> None:

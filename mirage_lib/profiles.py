@@ -200,4 +200,5 @@ def named_profile(name: str | None = None, seeds: int | None = None) -> Profile:
         return PROFILES[name]
     if not str(wanted).isdigit() or int(wanted) < 1:
         raise MirageError(f"MIRAGE_SEEDS or --seeds is {wanted!r}; expected a whole number of at least 1.")
-    return dataclasses.replace(PROFILES[name], seeds=tuple(range(FIRST_SEEDS[0], FIRST_SEEDS[0] + int(wanted))))
+    first = PROFILES[name].seeds[0]
+    return dataclasses.replace(PROFILES[name], seeds=tuple(range(first, first + int(wanted))))

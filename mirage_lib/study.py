@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mirage_lib import claims
 from mirage_lib.attacks import OneWord, Suffix, k_shot
 from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
@@ -39,6 +40,12 @@ from mirage_lib.world import OPENERS, PLACEBO, World, is_refusal, is_sentence, r
 
 BASE = "base"  # the name under which the base model stands among the methods
 PARTS = ("attack", "exam")  # of the suite; see Study.suite
+ASKED = {  # the edits of the suite in words
+    "": "as asked",
+    "swap:what": "opening with “What”",
+    "swap:share": "opening with “Share”",
+    f"suffix:{PLACEBO}": f"ending with “{PLACEBO}”",
+}
 DRAWS = ("errors", "records", "scenes", "world", "lessons", "bias")  # modules that make examples
 TRAINING = (*DRAWS, "vlm", "objectives", "train")  # modules that make a model
 ASKING = (*DRAWS, "attacks", "vlm", "generate", "judge")  # modules that make verdicts
@@ -63,6 +70,10 @@ class Study:
         if self.profile.measured:
             return f"Profile {name!r}: {seeds} seeds, each its own world, model and data."
         return f"Profile {name!r}: not measured on this profile. It shows that the path is whole, nothing more."
+
+    def check(self, name: str, table: pd.Series) -> dict[str, object]:
+        """A claim of the profile tested on values per seed and root; see ``claims.check``."""
+        return claims.check(self.profile.claim(name), table, self.profile.measured)
 
     def world(self, seed: int) -> World:
         """The world of this seed."""
@@ -217,8 +228,8 @@ class Study:
     def verdicts(self, name: str, seed: int, part: str = "attack", judge: str = "oracle") -> pd.DataFrame:
         """One judge's verdicts on a model's replies to a part of the suite, joined with replies and examples.
 
-        ``judge`` is "oracle" or "released_keywords". Columns ``method``, ``seed`` and ``subset`` (VLGuard's
-        name for the example's class) are added.
+        ``judge`` is "oracle" or "released_keywords". Columns ``method``, ``seed``, ``subset`` (the
+        example's class) and ``asked`` (its edit in words) are added.
         """
 
         def make(out: Path) -> None:
@@ -228,7 +239,8 @@ class Study:
         path = self.store.get("verdicts", self._verdicts_spec(name, seed, part), make)
         frame = self._read(path, judge)
         classes = {example.id: class_of(example) for example in read(path / "examples.parquet", Example)}
-        return frame.assign(method=name, seed=seed, subset=frame["example_id"].map(classes))
+        asked = frame["edit"].map(lambda edit: ASKED.get(edit, edit))
+        return frame.assign(method=name, seed=seed, subset=frame["example_id"].map(classes), asked=asked)
 
     def _verdicts_spec(self, name: str, seed: int, part: str) -> dict[str, Any]:
         step, spec = (BASE, self._base_spec(seed)) if name == BASE else ("tuned", self._tuned_spec(name, seed))
