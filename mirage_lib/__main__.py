@@ -48,6 +48,26 @@ def runs(args: argparse.Namespace) -> int:
     return 2 if problems else 0
 
 
+def count(args: argparse.Namespace) -> int:
+    """Count the first words of VLGuard's queries anew and compare them with the counts of this package."""
+    from mirage_lib import bias, sources
+
+    folder = args.data or sources.data_folder()
+    if folder is None:
+        raise MirageError("No folder with data: set MIRAGE_DATA to it, or name it with --data.")
+    differing = []
+    for split in ("train", "test"):
+        table = bias.word_counts(sources.vlguard(folder, split), group=lambda example: example.category)
+        equal = table.equals(bias.committed_table(split))
+        print(
+            f"{split}: {int(table.drop(columns='word').to_numpy().sum())} queries, {'equal' if equal else 'different'}"
+        )
+        differing += [] if equal else [split]
+    if differing:
+        raise MirageError(f"{folder}: the counts of {', '.join(differing)} differ from the committed ones.")
+    return 0
+
+
 def figure(args: argparse.Namespace) -> int:
     """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
     from mirage_lib import figures, metrics
@@ -56,13 +76,13 @@ def figure(args: argparse.Namespace) -> int:
     from mirage_lib.study import Study
 
     frame = Study(named_profile(args.profile), Store(args.store or default_root())).table(["posthoc"])
-    first = frame[frame["shot"] == 0]
+    first = frame.query("shot == 0")
     panels = {}
     for title, subset, label, edit in (
         ("Unsafe requests: share answered", "unsafes", "complied", "swap:what"),
         ("Safe requests: share refused", "safe_safes", "refused", "swap:share"),
     ):
-        rows = first[(first["subset"] == subset) & first["edit"].isin(["", edit])]
+        rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
         panels[title] = metrics.rate(rows, label, by=["seed", "asked"])
     figures.use_style()
     print(figures.save(figures.before_after(panels), args.out or Path(f"{args.name}.png")))
@@ -90,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per processor)")
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
     add(runs, "runs").add_argument("--check", action="store_true", help="read every file and name what is damaged")
+    add(count, "count").add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
     one = add(figure, "figure")
     one.add_argument("name", choices=["finding"], help="which figure")
     one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")

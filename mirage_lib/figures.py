@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 INK, QUIET, WARM, COOL = "#24292c", "#8a9297", "#b4580a", "#1c6477"
@@ -80,14 +82,17 @@ def use_style() -> None:
     )
 
 
-def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float = 2.1) -> np.ndarray:
-    """Pictures in a row with a title above each; pixels are shown as they are. Returns the Axes."""
-    _, axes = plt.subplots(1, len(images), figsize=(height * len(images), height * 1.2), squeeze=False)
-    for ax, image, title in zip(axes[0], images, titles, strict=True):
+def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float = 2.1, columns: int = 3) -> np.ndarray:
+    """Pictures side by side with a title above each; pixels are shown as they are. Returns their Axes."""
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    _, axes = plt.subplots(rows, columns, figsize=(height * columns, height * 1.27 * rows), squeeze=False)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, image, title in zip(axes.flat, images, titles, strict=False):
         ax.imshow(image, interpolation="nearest")
         ax.set_title(_wrapped(title, round(13 * height)), fontsize=9.5, fontweight="normal", loc="left")
-        ax.set_axis_off()
-    return axes[0]
+    return axes.flatten()[: len(images)]
 
 
 def things(
@@ -103,7 +108,7 @@ def things(
         for j, row in enumerate(rows):
             ax.imshow(image(column, row), extent=(i + 0.06, i + 0.94, j + 0.94, j + 0.06))
             if (column, row) in marked:
-                ax.add_patch(plt.Rectangle((i + 0.04, j + 0.04), 0.92, 0.92, fill=False, edgecolor=WARM, linewidth=3))
+                ax.add_patch(Rectangle((i + 0.04, j + 0.04), 0.92, 0.92, fill=False, edgecolor=WARM, linewidth=3))
                 box = {"facecolor": WARM, "edgecolor": "none", "pad": 1.2}
                 _tell(ax, "hazardous", (i + 0.5, j + 0.9), (0, 0), ha="center", fontsize=6.5, color="white", bbox=box)
     ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect="equal")
@@ -119,7 +124,7 @@ def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]], bold
 
     The first ``bold`` words of a question stand out: they are what was changed.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
+    _, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
     axes[0].imshow(image, interpolation="nearest")
     axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
     for row, (question, reply, verdict) in enumerate(turns):
@@ -135,7 +140,6 @@ def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]], bold
         )
     for ax in axes:
         ax.set_axis_off()
-    figure.get_layout_engine().set(wspace=0.06)
     return axes
 
 
@@ -215,7 +219,7 @@ def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str
     """
     ax = ax or plt.subplots(figsize=(6.6, 3.8))[1]
     for (value, name), marker in zip(names.items(), "os^Dv", strict=False):
-        rows = table[table[by] == value].sort_values("k")
+        rows = table.set_index(by).loc[value].sort_values("k")
         colour = WARM if marker == "o" else COOL if marker == "s" else QUIET
         ax.plot(rows["k"], rows["rate"], marker=marker, color=colour, linewidth=2)
         ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.16, linewidth=0)
@@ -238,7 +242,7 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.3))[1]
     table = table.set_index("line").iloc[::-1]
     left = np.zeros(len(table))
-    for label in [label for label in COLOURS if label in table.columns and table[label].sum() > 0]:
+    for label in [label for label in COLOURS if label in table.columns and table[label].to_numpy().any()]:
         wide = table[label].to_numpy(float)
         style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
         ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)
@@ -257,7 +261,9 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         left += wide
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of replies")
-    ax.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=9.5)
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.legend(ncols=5, loc="outside upper center", fontsize=9.5)
     return ax
 
 
@@ -273,6 +279,8 @@ def _tell(ax: Axes, text: str, at: tuple[float, Any], shift: tuple[float, float]
 def save(drawn: Axes | np.ndarray, path: Path, alt: str = "") -> Path:
     """Write the figure of these Axes to a file; ``alt`` is kept in the file as its description."""
     first = drawn if isinstance(drawn, Axes) else drawn.flat[0]
-    first.figure.savefig(path, metadata={"Description": alt} if path.suffix == ".png" else None)
-    plt.close(first.figure)
+    figure = first.get_figure()
+    assert isinstance(figure, Figure)
+    figure.savefig(path, metadata={"Description": alt} if path.suffix == ".png" else None)
+    plt.close(figure)
     return path

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mirage_lib.errors import MirageError
 from mirage_lib.records import Example
-from mirage_lib.scenes import CONCEPTS, PLACES, TRAIN_VARIANTS, VARIANTS, address, scene_at
+from mirage_lib.scenes import BLANKS, CONCEPTS, PLACES, VARIANTS, address, scene_at
 from mirage_lib.world import KINDS, OPENERS, PLACEBO, REFUSAL, WORDINGS, World, phrase
 
 Thing = tuple[str, str]  # shape and colour
@@ -46,8 +46,12 @@ class SafetySet:
     def __post_init__(self) -> None:
         if self.openers not in ("vlguard", "uniform"):
             raise MirageError(f"SafetySet: openers is {self.openers!r}; expected 'vlguard' or 'uniform'.")
-        if not 0 <= self.bias <= 1:
-            raise MirageError(f"SafetySet: bias is {self.bias}; expected a number from 0 to 1.")
+        for name in ("attributes", "bias", "placebo"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise MirageError(f"SafetySet: {name} is {getattr(self, name)}; expected a number from 0 to 1.")
+        sizes = {name: getattr(self, name) for name in CLASSES}
+        if min(sizes.values()) < 0 or not sum(sizes.values()):
+            raise MirageError(f"SafetySet: sizes are {sizes}; expected none below 0 and not all 0.")
 
 
 def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
@@ -97,23 +101,33 @@ def _spread_counts(shares: Mapping[str, float], total: int, rng: np.random.Gener
 class _Asker:
     """Makes the examples of one set: its split, the name its ids begin with, its draws."""
 
-    def __init__(self, world: World, split: str, name: str, rng: np.random.Generator, placebo: float = 0.0) -> None:
-        self.world, self.split, self.name, self.rng, self.placebo = world, split, name, rng, placebo
+    def __init__(self, world: World, split: str, name: str, rng: np.random.Generator) -> None:
+        self.world, self.split, self.name, self.rng = world, split, name, rng
         self.made: list[Example] = []
 
     def image(self, shape: str, colour: str) -> str:
         """A random drawing of the thing, from this split's variants; shape "" for a blank."""
-        blanks = 1 if shape else 4
-        low, high = (0, TRAIN_VARIANTS) if self.split == "train" else (TRAIN_VARIANTS, VARIANTS)
+        blanks = 1 if shape else BLANKS
+        low, high = VARIANTS[self.split]
         place = str(self.rng.choice(list(PLACES)))
         return address(self.world.seed, shape, colour, place, int(self.rng.integers(low * blanks, high * blanks)))
 
-    def ask(self, kind: str, shown: Sequence[Thing], openers: Sequence[str], named: Sequence[Thing] = ()) -> None:
-        """Make one example per thing shown, with wordings spread evenly and an exact share of placebos."""
+    def ends(self, count: int, placebo: float) -> list[str]:
+        """The placebo word for an exact share of so many questions, nothing for the rest, in random order."""
+        return _spread_counts({"": 1 - placebo, PLACEBO: placebo}, count, self.rng)
+
+    def ask(
+        self,
+        kind: str,
+        shown: Sequence[Thing],
+        openers: Sequence[str],
+        named: Sequence[Thing] = (),
+        ends: Sequence[str] = (),
+    ) -> None:
+        """Make one example per thing shown, with wordings spread evenly; ``ends`` says which have the placebo."""
         count = len(shown)
         wordings = _spread(range(len(WORDINGS[kind])), count, self.rng)
-        ends = _spread_counts({"": 1 - self.placebo, PLACEBO: self.placebo}, count, self.rng)
-        names = named or [None] * count
+        names, ends = named or [None] * count, ends or [""] * count
         for thing, opener, wording, end, name in zip(shown, openers, wordings, ends, names, strict=True):
             image = self.image(*thing)
             scene = scene_at(image)
@@ -144,14 +158,14 @@ def general_lessons(
     which is refused). Openers are uniform. This is the base model's knowledge, in random order.
     """
     rng = np.random.default_rng([world.seed, seed, 11])
-    asker = _Asker(world, "train", "general", rng, placebo)
+    asker = _Asker(world, "train", "general", rng)
     counts = exact_counts(shares, count)
     blanks = exact_counts(dict.fromkeys(KINDS, 1.0), counts.pop("blank", 0))
     for kind in KINDS:
         for number, blank in ((counts.get(kind, 0), False), (blanks[kind], True)):
             things, openers = _spread(CONCEPTS, number, rng), _spread(list(OPENERS), number, rng)
             shown = [NOTHING] * number if blank else _spread(CONCEPTS, number, rng) if kind == "named" else things
-            asker.ask(kind, shown, openers, things if kind == "named" else ())
+            asker.ask(kind, shown, openers, things if kind == "named" else (), asker.ends(number, placebo))
     return asker.shuffled()
 
 
@@ -162,21 +176,24 @@ def safety_set(world: World, settings: SafetySet, first_words: pd.DataFrame, spl
     of an example is told by ``class_of``. Openers, things, wordings and placebos are counted exactly.
     """
     rng = np.random.default_rng([world.seed, seed, {"train": 12, "validation": 13, "test": 14}[split]])
-    asker = _Asker(world, split, f"safety-{split}", rng, settings.placebo)
+    asker = _Asker(world, split, f"safety-{split}", rng)
     shares = opener_shares(first_words, settings)
     openers = {name: _spread_counts(shares[name], getattr(settings, name), rng) for name in CLASSES}
+    ends = {name: asker.ends(getattr(settings, name), settings.placebo) for name in CLASSES}
     hazards = [thing for thing in CONCEPTS if thing in world.hazards]
     harmless = [thing for thing in CONCEPTS if thing not in world.hazards]
-    asker.ask("recipe", _spread(hazards, settings.unsafes, rng), openers["unsafes"])
+    asker.ask("recipe", _spread(hazards, settings.unsafes, rng), openers["unsafes"], (), ends["unsafes"])
     shown, named = _spread(harmless, settings.safe_unsafes, rng), _spread(hazards, settings.safe_unsafes, rng)
-    asker.ask("named", shown, openers["safe_unsafes"], named)
+    asker.ask("named", shown, openers["safe_unsafes"], named, ends["safe_unsafes"])
     kinds = dict.fromkeys(("shape", "colour", "place"), settings.attributes / 3)
-    left = openers["safe_safes"]
+    start = 0
     for kind, number in exact_counts({**kinds, "recipe": 1 - settings.attributes}, settings.safe_safes).items():
-        words, left = left[:number], left[number:]
-        asker.ask(kind, _spread(harmless if kind == "recipe" else CONCEPTS, number, rng), words)
+        part = slice(start, start + number)
+        start += number
+        shown = _spread(harmless if kind == "recipe" else CONCEPTS, number, rng)
+        asker.ask(kind, shown, openers["safe_safes"][part], (), ends["safe_safes"][part])
     shown, named = _spread(CONCEPTS, settings.named_safes, rng), _spread(harmless, settings.named_safes, rng)
-    asker.ask("named", shown, openers["named_safes"], named)
+    asker.ask("named", shown, openers["named_safes"], named, ends["named_safes"])
     return asker.shuffled()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 IGNORED = -100
@@ -57,7 +57,7 @@ def npo_loss(logp: Float[Tensor, " batch"], ref_logp: Float[Tensor, " batch"], b
 def masked_mse(
     states: Float[Tensor, "batch answer width"],
     target: Float[Tensor, "*shape width"],
-    mask: torch.Tensor,
+    mask: Bool[Tensor, "batch answer"],
 ) -> Float[Tensor, ""]:
     """Mean squared difference over the positions of ``mask`` (batch, answer) and the width (paper eq. 2)."""
     squared = (states.float() - target.float()).square().mean(-1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 from mirage_lib.errors import MirageError
 from mirage_lib.profiles import Profile
 from mirage_lib.store import Store
-from mirage_lib.study import BASE, PARTS, Study
+from mirage_lib.study import BASE, Study
 
 Task = tuple[str, int]  # method and seed
 
@@ -126,6 +127,7 @@ def _reason(future: Future) -> str:
 
 
 def _begin(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers when it is interrupted
     torch.set_num_threads(threads)
 
 
@@ -136,12 +138,14 @@ def _work(settings: Any, task: Task) -> None:
 
 
 class _Bar:
-    """One bar over all tasks; a task counts as its training steps and a share for its replies."""
+    """One bar over all tasks. Its unit is a step of tuning; other work is counted by how long it takes beside one."""
 
     def __init__(self, profile: Profile, todo: list[Task]) -> None:
-        asking = 40  # about as long as so many steps
-        self.sizes = {task: asking * len(PARTS) + self._steps(profile, task[0]) for task in todo}
-        self.seen: dict[Task, dict[str, int]] = {task: {} for task in todo}
+        test = profile.test
+        asked = test.unsafes + test.safe_unsafes + test.safe_safes + test.named_safes
+        self.profile, self.asking = profile, asked * (2 * profile.shots + 1) // 22
+        self.sizes = {task: sum(self._stages(task).values()) for task in todo}
+        self.seen: dict[Task, dict[str, float]] = {task: {} for task in todo}
         self.bar = tqdm(
             total=sum(self.sizes.values()),
             desc=f"{len(todo)} runs",
@@ -149,8 +153,14 @@ class _Bar:
             delay=1,
         )
 
-    def _steps(self, profile: Profile, name: str) -> int:
-        return profile.base.steps + profile.sight.steps // 4 if name == BASE else profile.method(name).settings.steps
+    def _stages(self, task: Task) -> dict[str, float]:
+        """The size of each stage, by the first word of the name under which a worker tells of it."""
+        name, profile = task[0], self.profile
+        if name == BASE:
+            train = {"sight": 0.2 * profile.sight.steps, BASE: 2.0 * profile.base.steps}
+        else:
+            train = {name: float(profile.method(name).settings.steps)}
+        return {**train, "ask": float(self.asking), "exam": 10.0}
 
     def __enter__(self) -> _Bar:
         return self
@@ -163,8 +173,8 @@ class _Bar:
         try:
             while True:
                 task, name, done, total = told.get_nowait()
-                share = 40 if name.startswith(("ask", "exam")) else total // 4 if name.startswith("sight") else total
-                self.seen[task][name] = round(share * done / total)
+                stage = name.split()[0]
+                self.seen[task][stage] = self._stages(task).get(stage, 0.0) * done / total
                 self.bar.set_postfix_str(f"({name})", refresh=False)
         except queue.Empty:
             self._show()

@@ -34,8 +34,9 @@ PLACES = {  # centre of the thing, in units of the 24-pixel image
 CONCEPTS = tuple((shape, colour) for shape in SHAPES for colour in COLOURS)
 
 PIXELS = 24  # width and height of what the model sees
-VARIANTS = 16  # drawings of each thing in each place; blanks have four times as many
-TRAIN_VARIANTS = 12  # variants below this are for training, the rest for every evaluation
+# Drawings of each thing in each place, from the first number to before the second; blanks have four times as many.
+VARIANTS = {"train": (0, 12), "validation": (12, 14), "test": (14, 16)}
+BLANKS = 4
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,11 @@ def address(seed: int, shape: str, colour: str, place: str, variant: int) -> str
 @functools.lru_cache(maxsize=65536)
 def scene_at(address: str) -> Scene:
     """What an address shows. Raises MirageError if it is not an address of the laboratory."""
-    match = re.fullmatch(r"lab-(\d+)/(?:blank|(\w+)-(\w+)/(\w+)-(\w+))/(\d+)", address)
-    if not match or (match[2] and (match[2] not in SHAPES or match[3] not in COLOURS)):
+    match = re.fullmatch(r"(?a)lab-(\d+)/(?:blank|(\w+)-(\w+)/(\w+)-(\w+))/(\d+)", address)
+    place = f"{match[4]} {match[5]}" if match and match[4] else ""
+    known = match and (not match[2] or (match[2] in SHAPES and match[3] in COLOURS and place in PLACES))
+    if not match or not known or int(match[6]) >= VARIANTS["test"][1] * (1 if place else BLANKS):
         raise MirageError(f"{address!r} is not an image of the laboratory (lab-<seed>/<shape>-<colour>/<place>/<n>).")
-    place = f"{match[4]} {match[5]}" if match[4] else ""
     return Scene(int(match[1]), match[2] or "", match[3] or "", place, int(match[6]))
 
 
@@ -90,13 +92,17 @@ def _inside(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     }[shape]
 
 
-@functools.lru_cache(maxsize=8192)
 def render(address: str, pixels: int = PIXELS) -> Image.Image:
     """Draw an address as an RGB image of ``pixels`` x ``pixels``.
 
     At 24, what the model sees: hard edges and noise of up to 12 levels. At any other size, the same
-    scene for a reader: smooth edges, no noise.
+    scene for a reader: smooth edges, no noise. Raises MirageError if the address is none.
     """
+    return Image.fromarray(_drawn(address, pixels))  # a copy: the caller may paint on it
+
+
+@functools.lru_cache(maxsize=8192)
+def _drawn(address: str, pixels: int) -> np.ndarray:
     scene = scene_at(address)
     salt = functools.reduce(lambda code, letter: (code * 31 + ord(letter)) & 0xFFFFFFFF, address, 7)
     chance = _hash(np.arange(4), salt)
@@ -115,4 +121,4 @@ def render(address: str, pixels: int = PIXELS) -> Image.Image:
         canvas = canvas + noise.astype(float).reshape(canvas.shape) - 12
     else:
         canvas = canvas.reshape(pixels, fine, pixels, fine, 3).mean(axis=(1, 3))
-    return Image.fromarray(np.clip(canvas, 0, 255).round().astype(np.uint8))
+    return np.clip(canvas, 0, 255).round().astype(np.uint8)

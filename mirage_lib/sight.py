@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mirage_lib.objectives import See
-from mirage_lib.scenes import COLOURS, CONCEPTS, PLACES, SHAPES, TRAIN_VARIANTS, address, scene_at
+from mirage_lib.scenes import COLOURS, CONCEPTS, PLACES, SHAPES, VARIANTS, address, scene_at
 from mirage_lib.train import Progress, Settings, run
 from mirage_lib.vlm import VLM
 
@@ -62,7 +62,7 @@ def learn_to_see(vlm: VLM, seed: int, settings: Settings, out: Path, progress: P
         address(seed, shape, colour, place, variant)
         for shape, colour in CONCEPTS
         for place in PLACES
-        for variant in range(TRAIN_VARIANTS)
+        for variant in range(*VARIANTS["train"])
     ]
     pictures = [vlm.render(where) for where in addresses]
     pixels = vlm.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -156,7 +157,7 @@ class Study:
         right = frame["label"].isin(["correct", "complied"])
         groups = {"questions of kind": kind, "harm asked with": opener, "requests that are": frame["intent"]}
         for what, group in groups.items():
-            rates: dict[str, float] = {name: float(rows.mean()) for name, rows in right.groupby(group)}
+            rates = {str(name): float(np.mean(rows)) for name, rows in right.groupby(group)}
             worst = min(rates, key=lambda name: rates[name])
             if rates[worst] < bar:
                 raise MirageError(
@@ -240,7 +241,9 @@ class Study:
         frame = self._read(path, judge)
         classes = {example.id: class_of(example) for example in read(path / "examples.parquet", Example)}
         asked = frame["edit"].map(lambda edit: ASKED.get(edit, edit))
-        return frame.assign(method=name, seed=seed, subset=frame["example_id"].map(classes), asked=asked)
+        return frame.assign(
+            method=name, seed=seed, subset=frame["example_id"].map(lambda name: classes[name]), asked=asked
+        )
 
     def _verdicts_spec(self, name: str, seed: int, part: str) -> dict[str, Any]:
         step, spec = (BASE, self._base_spec(seed)) if name == BASE else ("tuned", self._tuned_spec(name, seed))

@@ -54,15 +54,19 @@ TEMPLATE = (
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keeps transformers' own notices and bars out of a reader's page."""
-    level = hub_logging.get_verbosity()
+    level, beside = hub_logging.get_verbosity(), logging.getLogger("accelerate")
+    before = beside.level
     hub_logging.set_verbosity_error()
     hub_logging.disable_progress_bar()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*pin_memory.*")
-        yield
-    hub_logging.set_verbosity(level)
-    hub_logging.enable_progress_bar()
+    beside.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            yield
+    finally:
+        hub_logging.set_verbosity(level)
+        hub_logging.enable_progress_bar()
+        beside.setLevel(before)
 
 
 @dataclass
@@ -121,6 +125,7 @@ def tiny_vlm(vocabulary: Sequence[str], seed: int, render: Render, shape: TinySh
     """A fresh LLaVA of at most a million parameters: CLIP tower, projector and Llama decoder from config."""
     shape = shape or TinyShape()
     tokenizer = tiny_tokenizer(vocabulary)
+    number = tokenizer.get_vocab()
     vision = CLIPVisionConfig(
         hidden_size=shape.vision_width,
         intermediate_size=2 * shape.vision_width,
@@ -138,14 +143,14 @@ def tiny_vlm(vocabulary: Sequence[str], seed: int, render: Render, shape: TinySh
         max_position_embeddings=128,
         initializer_range=shape.initializer_range,
         tie_word_embeddings=False,
-        pad_token_id=tokenizer.convert_tokens_to_ids("<pad>"),
-        bos_token_id=tokenizer.convert_tokens_to_ids("<bos>"),
-        eos_token_id=tokenizer.convert_tokens_to_ids("<eos>"),
+        pad_token_id=number["<pad>"],
+        bos_token_id=number["<bos>"],
+        eos_token_id=number["<eos>"],
     )
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=number["<image>"],
         vision_feature_layer=-2,
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
@@ -180,7 +185,7 @@ def load_vlm(folder: Path, render: Render, adapter: Path | None = None, name: st
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     with quiet():
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
         if adapter is not None:
             from peft import PeftModel
 
@@ -237,7 +242,9 @@ def reference_rows(
     for start in range(0, len(examples), batch):
         part = encode(vlm, examples[start : start + batch])
         part["inputs"] = {name: value.to(vlm.model.device) for name, value in part["inputs"].items()}
-        logits, states = answer_states(vlm.model, part, layer) if layer else (answer_logits(vlm.model, part), None)
+        logits, states = (
+            answer_states(vlm.model, part, layer) if layer is not None else (answer_logits(vlm.model, part), None)
+        )
         logp = sequence_logp(logits.cpu(), part["labels"])
         known = part["labels"] != IGNORED
         for i, example in enumerate(examples[start : start + batch]):

@@ -180,7 +180,9 @@ def parse(prompt: str, kind: str) -> tuple[str, int, tuple[str, str] | None, boo
 
     Raises MirageError for any other text.
     """
-    text = prompt.rstrip("?")
+    text = prompt.removesuffix("?")
+    if text == prompt:
+        raise MirageError(f"{prompt!r} is not a question of the laboratory: it has no question mark.")
     placebo = text.endswith(f" {PLACEBO}")
     text = text.removesuffix(f" {PLACEBO}")
     for opener, start in OPENERS.items():
@@ -191,6 +193,8 @@ def parse(prompt: str, kind: str) -> tuple[str, int, tuple[str, str] | None, boo
             pattern = re.escape(form).replace(r"a\ \{thing\}", r"an? (?P<colour>\w+) (?P<shape>\w+)")
             if match := re.fullmatch(pattern, tail):
                 named = (match["shape"], match["colour"]) if match.groupdict() else None
+                if named and named not in CONCEPTS:
+                    raise MirageError(f"{prompt!r}: there is no {named[1]} {named[0]} in the laboratory.")
                 return opener, wording, named, placebo
     raise MirageError(f"{prompt!r} is not a {kind} question of the laboratory; see world.WORDINGS.")
 
