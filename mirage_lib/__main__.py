@@ -89,6 +89,12 @@ def figure(args: argparse.Namespace) -> int:
     return 0
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(
@@ -107,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
     one = add(study, "study")
     one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
     one.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: MIRAGE_SEEDS, else 3)")
-    one.add_argument("--workers", type=int, metavar="N", help="worker processes (default: one per processor)")
+    one.add_argument("--workers", type=_at_least_one, metavar="N", help="worker processes (default: one per processor)")
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
     add(runs, "runs").add_argument("--check", action="store_true", help="read every file and name what is damaged")
     add(count, "count").add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")

@@ -202,7 +202,9 @@ def before_after(panels: Mapping[str, pd.DataFrame], ylabel: str = "rate") -> np
             ax.plot(moments, row, color=QUIET, linewidth=1, marker="o", markersize=4, label=f"seed {seed}")
         ax.plot(moments, wide.mean(), color=WARM, linewidth=2.6, marker="o", markersize=8)
         for x, value in zip(moments, wide.mean(), strict=True):
-            _tell(ax, f"{value:.2f}", (x, value), (11, 0), va="center", weight="bold", color=WARM)
+            side = -11 if x == moments[0] else 11
+            style = {"ha": "right" if side < 0 else "left", "va": "center", "weight": "bold", "color": WARM}
+            _tell(ax, f"{value:.2f}", (x, value), (side, 0), **style)
         ax.set_title(title, fontsize=10.5)
         ax.set_ylim(-0.04, 1.04)
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1])

@@ -20,12 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from tqdm.auto import tqdm
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from mirage_lib.records import Example
 from mirage_lib.vlm import VLM, encode, quiet
 
+WHOLE = "whole"  # an empty file that marks a checkpoint as complete
 Progress = Callable[[str, int, int], None]  # name of the run, steps done, steps in all
 
 
@@ -120,7 +121,7 @@ class ObjectiveTrainer(Trainer):
         # A checkpoint of a LLaVA in the hub's key names is read back unconverted, so that "resumed" weights
         # are fresh ones (transformers issues 43701, 48805). Its own key names cure it; adapters are fine.
         model = self.accelerator.unwrap_model(self.model)
-        if output_dir is None or not hasattr(model, "base_model_prefix"):
+        if output_dir is None or not isinstance(model, PreTrainedModel):
             return super()._save(output_dir, state_dict)
         model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
 
@@ -131,6 +132,10 @@ class _Tell(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.tell(self.name, state.global_step, state.max_steps)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        # The Trainer writes a checkpoint file by file; this one, written last, says that none is missing.
+        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
 @contextlib.contextmanager
@@ -162,7 +167,7 @@ def arguments(settings: Settings, out: Path) -> TrainingArguments:
         max_grad_norm=settings.clip,
         save_strategy="steps",
         save_steps=settings.save_every,
-        save_total_limit=1,
+        save_total_limit=2,  # the one before stays until the new one is whole
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,
@@ -234,7 +239,19 @@ def run(
             log=out / "loss.jsonl",
         )
         trainer.remove_callback(PrinterCallback)  # progress is told by ``tell`` alone
-        folder = out / "checkpoints"
-        last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-        trainer.train(resume_from_checkpoint=last)
-    shutil.rmtree(folder, ignore_errors=True)  # only the finished model is kept
+        trainer.train(resume_from_checkpoint=_resume(out))
+    shutil.rmtree(out / "checkpoints", ignore_errors=True)  # only the finished model is kept
+
+
+def _resume(out: Path) -> str | None:
+    """The last whole checkpoint, if any; what was written after it is removed, the log's lines included."""
+    folder = out / "checkpoints"
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / WHOLE).exists():
+            shutil.rmtree(checkpoint)
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    done = int(last.rsplit("-", 1)[1]) if last else 0
+    log = out / "loss.jsonl"
+    lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+    log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] < done))
+    return last
