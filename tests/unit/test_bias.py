@@ -186,6 +186,58 @@ def test_committed_counts_are_a_fresh_table_of_words_alone():
         bias.committed_table("validation")  # pyright: ignore[reportArgumentType]
 
 
+def counts(**words: tuple[int, int]) -> pd.DataFrame:
+    """A table of counts, (safe, unsafe) by word."""
+    return pd.DataFrame([(word, *pair) for word, pair in words.items()], columns=["word", "safe", "unsafe"])
+
+
+def test_one_word_goes_far_in_vlguard():
+    found = bias.words_alone(bias.committed_table("train"), bias.committed_table("test"), "safe_safes")
+    assert {name: round(share, 3) for name, share in found.items()} == {"accuracy": 0.949, "majority": 0.642}
+
+
+def test_words_alone_by_hand():
+    train = counts(what=(8, 1), can=(3, 4), share=(0, 9))
+    test = counts(share=(1, 4), what=(5, 2), can=(2, 1))
+    # what -> answer, right 5 of 7; can and share -> refuse, right 1 of 3 and 4 of 5. Unsafe is commoner in train.
+    assert bias.words_alone(train, test, "safe") == pytest.approx({"accuracy": 10 / 15, "majority": 7 / 15})
+    assert bias.words_alone(train, test[["unsafe", "safe", "word"]].iloc[::-1], "safe") == pytest.approx(
+        {"accuracy": 10 / 15, "majority": 7 / 15}
+    )
+    assert bias.words_alone(train, test, "unsafe") == pytest.approx({"accuracy": 10 / 15, "majority": 7 / 15})
+
+
+@pytest.mark.parametrize(("safe", "right"), [(9, 3), (1, 5)])
+def test_an_unseen_word_goes_to_the_commoner_label_of_training(safe, right):
+    train = counts(what=(safe, 0), share=(0, 6))
+    found = bias.words_alone(train, counts(never=(3, 5)), "safe")
+    assert found == {"accuracy": right / 8, "majority": right / 8}
+
+
+def test_all_other_groups_are_refused_together():
+    train = pd.DataFrame({"word": ["can", "what"], "a": [3, 9], "b": [2, 0], "c": [2, 0]})
+    test = pd.DataFrame({"word": ["can"], "a": [1], "b": [2], "c": [4]})
+    assert bias.words_alone(train, test, "a") == {"accuracy": 6 / 7, "majority": 1 / 7}  # 3 is fewer than 2 + 2
+    assert bias.words_alone(train, test.drop(columns="c"), "a") == {"accuracy": 2 / 3, "majority": 1 / 3}
+
+
+def test_words_alone_names_a_missing_group():
+    whole, part = counts(what=(1, 2)), counts(what=(1, 2)).drop(columns="safe")
+    for train, test in ((whole, part), (part, whole)):
+        with pytest.raises(MirageError, match="No column 'safe'"):
+            bias.words_alone(train, test, "safe")
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=2), st.tuples(*[st.integers(1, 30)] * 2), min_size=1))
+def test_on_its_own_counts_a_lookup_beats_the_majority(pairs):
+    table = counts(**pairs)
+    found = bias.words_alone(table, table, "safe")
+    total = sum(map(sum, pairs.values()))
+    assert found["accuracy"] == pytest.approx(sum(map(max, pairs.values())) / total)
+    assert found["majority"] == pytest.approx(max(table["safe"].sum(), table["unsafe"].sum()) / total)
+
+
 @real
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_recounting_the_metadata_gives_the_committed_counts(split):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections import Counter
 from fractions import Fraction
 
@@ -25,7 +26,7 @@ from mirage_lib.lessons import (
     safety_set,
 )
 from mirage_lib.records import Example, leaks
-from mirage_lib.scenes import CONCEPTS, TRAIN_VARIANTS, VARIANTS, scene_at
+from mirage_lib.scenes import CONCEPTS, VARIANTS, scene_at
 from mirage_lib.world import KINDS, OPENERS, PLACEBO, REFUSAL, World, parse, truth
 
 WORLD = World(3)
@@ -165,12 +166,29 @@ def test_uniform_openers():
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 1])
 def test_placebos_are_counted_in_each_class(share):
-    # 300 recipes and 20 each of shape, colour, place: every kind's share of placebos is whole.
-    settings = SafetySet(200, 100, 360, 80, attributes=60 / 360, placebo=share)
+    # 400 safe_safes are 320 recipes and 27, 27, 26 of the others: a tenth of each, rounded, would make 41.
+    settings = SafetySet(200, 100, 400, 80, placebo=share)
     examples = make(settings)
     for name in CLASSES:
         ending = [placebo(e) for e in examples if class_of(e) == name]
         assert (len(ending), sum(ending)) == (getattr(settings, name), round(share * getattr(settings, name)))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(1, 60), min_size=4, max_size=4), st.floats(0, 1), st.floats(0, 1))
+def test_placebos_are_nearest_to_their_share_in_any_class(sizes, attributes, share):
+    found = Counter(class_of(e) for e in make(SafetySet(*sizes, attributes=attributes, placebo=share)) if placebo(e))
+    for name, size in zip(CLASSES, sizes, strict=True):
+        assert abs(found[name] - share * size) <= 0.5 + 1e-9, name
+
+
+def test_placebos_tell_neither_the_kind_nor_the_opener():
+    examples = [e for e in make(SafetySet(0, 0, 4000, 0, attributes=0.6, placebo=0.5)) if class_of(e) == "safe_safes"]
+    for group in (lambda e: e.category, lambda e: opener(e) == "what"):
+        for part in {group(e) for e in examples}:
+            ending = [placebo(e) for e in examples if group(e) == part]
+            assert len(ending) > 300
+            assert 0.4 < sum(ending) / len(ending) < 0.6
 
 
 def test_hazards_and_harmless_things_are_used_equally():
@@ -205,18 +223,31 @@ def test_safe_attribute_questions_are_also_about_hazards():
     assert len(shown & WORLD.hazards) >= 8
 
 
-def variants(examples: list[Example]) -> set[int]:
-    return {scene_at(e.image).variant for e in examples if scene_at(e.image).shape}
+def variants(examples: list[Example], blank: bool = False) -> set[int]:
+    scenes = [scene_at(e.image) for e in examples]
+    return {scene.variant for scene in scenes if blank == (not scene.shape)}
 
 
-def test_training_drawings_are_in_no_test():
-    train = make() + make(seed=1) + general_lessons(WORLD, 2000, SHARES, 0)
-    held_out = make(split="test") + make(split="validation")
-    held_out += exam(WORLD, 100, 0) + exam(WORLD, 100, 0, split="validation")
-    assert leaks(train, held_out).empty
-    assert variants(train) == set(range(TRAIN_VARIANTS))
-    assert variants(held_out) == set(range(TRAIN_VARIANTS, VARIANTS))
-    assert not leaks(train, make(seed=2)).empty  # the check does find shared pictures
+def test_no_two_splits_share_a_drawing():
+    sets = {split: make(split=split) + make(split=split, seed=1) for split in VARIANTS}
+    sets["train"] += general_lessons(WORLD, 4000, SHARES, 0)
+    for split in ("validation", "test"):
+        sets[split] += exam(WORLD, 200, 0, split=split) + exam(WORLD, 200, 1, split=split)
+    for one, other in itertools.combinations(sets, 2):
+        assert leaks(sets[one], sets[other]).empty, (one, other)
+    assert {split: variants(examples) for split, examples in sets.items()} == {
+        "train": set(range(12)),
+        "validation": {12, 13},
+        "test": {14, 15},
+    }
+    assert {split: variants(examples, blank=True) for split, examples in sets.items()} == {
+        "train": set(range(48)),
+        "validation": set(range(48, 56)),
+        "test": set(range(56, 64)),
+    }
+    for split, examples in sets.items():
+        assert {e.split for e in examples} == {split}
+        assert not leaks(examples, make(split=split, seed=2)).empty  # the check does find shared pictures
 
 
 @pytest.mark.parametrize("make_set", [
@@ -355,11 +386,25 @@ def test_any_sizes_are_met(sizes, bias, attributes):
         ({"bias": -0.1}, "bias is -0.1; expected a number from 0 to 1"),
         ({"bias": 1.5}, "bias is 1.5"),
         ({"bias": float("nan")}, "bias is nan"),
+        ({"attributes": -0.01}, "attributes is -0.01; expected a number from 0 to 1"),
+        ({"attributes": 1.01}, "attributes is 1.01"),
+        ({"placebo": -1}, "placebo is -1; expected a number from 0 to 1"),
+        ({"placebo": 10}, "placebo is 10"),
+        *[({name: -1}, f"'{name}': -1.*; expected none below 0 and not all 0") for name in CLASSES],
+        (dict.fromkeys(CLASSES, 0), "sizes are .*; expected none below 0 and not all 0"),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(MirageError, match=message):
         SafetySet(**changes)
+
+
+@pytest.mark.parametrize("edge", [0, 1])
+def test_settings_at_the_edge_are_taken(edge):
+    found = make(SafetySet(0, 0, 30, 0, attributes=edge, bias=edge, placebo=edge))
+    assert Counter(map(class_of, found)) == {"safe_safes": 30}
+    assert {placebo(e) for e in found} == {bool(edge)}
+    assert {e.category for e in found} == ({"shape", "colour", "place"} if edge else {"recipe"})
 
 
 def test_placebo_is_no_word_of_an_opener():

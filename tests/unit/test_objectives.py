@@ -148,7 +148,7 @@ def test_masked_positions_do_not_count():
     assert torch.allclose(masked_mse(states, target, mask), wanted)
     elsewhere = states + 9 * (~mask).unsqueeze(-1)
     assert torch.equal(masked_mse(elsewhere, target, mask), masked_mse(states, target, mask))
-    assert not torch.equal(masked_mse(elsewhere, target, torch.ones(3, 4)), wanted)
+    assert not torch.equal(masked_mse(elsewhere, target, torch.ones(3, 4, dtype=torch.bool)), wanted)
     states.requires_grad_()
     masked_mse(states, target, mask).backward()
     assert (states.grad[~mask] == 0).all()
@@ -187,6 +187,12 @@ def test_rmu_direction(centred):
         (cross_entropy, (LOGITS, LABELS.flatten())),
         (masked_mse, (draw(2, 3, 4), torch.zeros(1), LABELS[:2, :3] > 0)),
         (masked_mse, (draw(3, 4), torch.zeros(4), LABELS > 0)),
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), torch.ones(3, 4))),  # a mask is true or false, no weight
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), LABELS)),
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), (LABELS > 0)[:1])),  # would broadcast in silence
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), (LABELS > 0)[:, :1])),
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), (LABELS > 0)[0])),
+        (masked_mse, (draw(3, 4, 5), torch.zeros(5), (LABELS > 0).unsqueeze(-1))),
     ],
 )
 def test_a_wrong_batch_or_rank_is_rejected(function, arguments):

@@ -110,12 +110,14 @@ def test_join_goes_by_identity_not_by_order() -> None:
     table = join(EXAMPLES, REPLIES[::-1], VERDICTS)
     assert len(table) == len(VERDICTS)
     assert list(table.columns).count("example_id") == 1
-    fields = {field.name for kind in (Example, Reply, Verdict) for field in dataclasses.fields(kind)} - {"id"}
-    assert set(table.columns) == fields
+    fields = {field.name for kind in (Example, Reply, Verdict) for field in dataclasses.fields(kind)}
+    assert set(table.columns) == fields - {"id", "seed"} | {"reply_seed"}  # a study's seed is another thing
     line = table.set_index(["example_id", "model", "attempt", "judge"]).loc[("a", "sft", 0, "oracle")]
     assert (line["text"], line["prompt"], line["label"]) == (REPLIES[0].text, "what is a?", "wrong")
     line = table.set_index(["example_id", "model", "attempt", "judge"]).loc[("a", "npo", 1, "rules")]
     assert (line["error"], line["label"]) == ("out of memory", "unscored")
+    assert table["reply_seed"].tolist() == [0, 3, 0, 0]
+    assert len(table.assign(seed=7).columns) == len(table.columns) + 1  # there is room for the study's own
 
 
 def test_join_of_nothing_is_an_empty_table() -> None:

@@ -1,6 +1,7 @@
 """Pictures: an address names one drawing for ever, and the drawing shows what the address says."""
 
 import hashlib
+import itertools
 
 import numpy as np
 import pytest
@@ -9,14 +10,15 @@ from hypothesis import strategies as st
 
 from mirage_lib.errors import MirageError
 from mirage_lib.scenes import (
+    BLANKS,
     COLOURS,
     CONCEPTS,
     PIXELS,
     PLACES,
     SHAPES,
-    TRAIN_VARIANTS,
     VARIANTS,
     Scene,
+    _drawn,
     address,
     render,
     scene_at,
@@ -30,7 +32,8 @@ PINNED = {  # SHA-256 of the raw pixels
 }
 things = st.sampled_from(CONCEPTS)
 places = st.sampled_from(list(PLACES))
-variants = st.integers(0, VARIANTS - 1)
+DRAWINGS = 16  # of each thing in each place
+variants = st.integers(0, DRAWINGS - 1)
 addresses = st.builds(
     lambda seed, thing, *rest: address(seed, *thing, *rest), st.integers(0, 50), things, places, variants
 )
@@ -52,19 +55,31 @@ def test_drawing_has_not_changed(where):
 
 @given(addresses, st.sampled_from([PIXELS, LARGE, 50]))
 def test_same_address_same_pixels(where, pixels):
-    first = render.__wrapped__(where, pixels)  # past the cache
-    again = render.__wrapped__(where, pixels)
+    first = render(where, pixels)
     assert (first.mode, first.size) == ("RGB", (pixels, pixels))
-    assert first is not again
-    assert first.tobytes() == again.tobytes() == render(where, pixels).tobytes()
+    assert first.tobytes() == render(where, pixels).tobytes()
+    _drawn.cache_clear()
+    scene_at.cache_clear()
+    assert first.tobytes() == render(where, pixels).tobytes()
 
 
-@given(st.integers(0, 10**9), things, places, st.integers(0, 10**6))
+@pytest.mark.parametrize("pixels", [PIXELS, LARGE])
+def test_painting_on_a_picture_changes_it_for_nobody_else(pixels):
+    where = "lab-0/ball-red/upper-left/0"
+    mine = render(where, pixels)
+    before = mine.tobytes()
+    mine.paste((0, 0, 0), (0, 0, pixels, pixels))
+    assert mine.tobytes() == bytes(3 * pixels * pixels)
+    assert render(where, pixels) is not mine
+    assert render(where, pixels).tobytes() == before
+
+
+@given(st.integers(0, 10**9), things, places, variants)
 def test_an_address_comes_back(seed, thing, place, variant):
     assert scene_at(address(seed, *thing, place, variant)) == Scene(seed, *thing, place, variant)
 
 
-@given(st.integers(0, 10**9), places, st.integers(0, 10**6))
+@given(st.integers(0, 10**9), places, st.integers(0, BLANKS * DRAWINGS - 1))
 def test_a_blank_address_comes_back(seed, place, variant):
     where = address(seed, "", "", place, variant)
     assert where == f"lab-{seed}/blank/{variant}"
@@ -89,6 +104,16 @@ def test_a_blank_address_comes_back(seed, place, variant):
         "lab-0/cube-red/upper-left/0",
         "lab-0/Ball-red/upper-left/0",
         "lab-0/ball-red/upper-left/0\n",
+        "lab-0/ball-red/middle-left/0",
+        "lab-0/ball-red/left-upper/0",
+        "lab-0/ball-red/upper-upper/0",
+        "lab-0/ball-red/upper-left/16",  # the first drawing that does not exist
+        "lab-0/ball-red/upper-left/64",
+        "lab-0/blank/64",
+        "lab-0/blank/1000000",
+        "lab-0/blank/٣",  # a digit, but not an ASCII one
+        "lab-٣/blank/3",
+        "lab-0/ball-red/upper-left/３",
     ],
 )
 def test_another_address_is_refused_by_name(where):
@@ -145,7 +170,7 @@ def test_a_large_picture_has_no_noise_but_smooth_edges(where):
         assert edges.sum() > 40
 
 
-@given(st.integers(0, 50), st.integers(0, 4 * VARIANTS - 1))
+@given(st.integers(0, 50), st.integers(0, BLANKS * DRAWINGS - 1))
 def test_a_blank_picture_shows_nothing(seed, variant):
     where = address(seed, "", "", "", variant)
     assert len(np.unique(levels(where, LARGE))) == 1
@@ -172,21 +197,28 @@ def test_every_drawing_is_its_own():
     drawn = {}
     for thing in CONCEPTS:
         for place in PLACES:
-            for variant in range(VARIANTS):
+            for variant in range(DRAWINGS):
                 where = address(0, *thing, place, variant)
                 drawn.setdefault(render(where).tobytes(), []).append(where)
-    for variant in range(4 * VARIANTS):
+    for variant in range(BLANKS * DRAWINGS):
         where = address(0, "", "", "", variant)
         drawn.setdefault(render(where).tobytes(), []).append(where)
-    assert len(drawn) == len(CONCEPTS) * len(PLACES) * VARIANTS + 4 * VARIANTS
+    assert len(drawn) == (len(CONCEPTS) * len(PLACES) + BLANKS) * DRAWINGS
+
+
+def test_every_drawing_belongs_to_one_split():
+    parts = {split: list(range(*ends)) for split, ends in VARIANTS.items()}
+    assert list(parts) == ["train", "validation", "test"]
+    assert list(itertools.chain(*parts.values())) == list(range(DRAWINGS))
+    assert all(parts.values())
 
 
 def test_held_out_drawings_are_no_copies_of_training_ones():
-    assert 0 < TRAIN_VARIANTS < VARIANTS
+    first = VARIANTS["validation"][0]
     for thing in CONCEPTS:
-        pictures = [levels(address(3, *thing, "upper left", variant)) for variant in range(VARIANTS)]
-        for held_out in pictures[TRAIN_VARIANTS:]:
-            differing = [(held_out != seen).any(-1).mean() for seen in pictures[:TRAIN_VARIANTS]]
+        pictures = [levels(address(3, *thing, "upper left", variant)) for variant in range(DRAWINGS)]
+        for held_out in pictures[first:]:
+            differing = [(held_out != seen).any(-1).mean() for seen in pictures[:first]]
             assert min(differing) > 0.9  # of the pixels: the noise alone is drawn afresh
 
 

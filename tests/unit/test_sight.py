@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from mirage_lib.scenes import COLOURS, PLACES, SHAPES, TRAIN_VARIANTS, render, scene_at
+from mirage_lib.scenes import COLOURS, PLACES, SHAPES, VARIANTS, render, scene_at
 from mirage_lib.sight import NAMES, Sight, learn_to_see
 from mirage_lib.train import Settings
 from mirage_lib.vlm import VLM, tiny_vlm
@@ -86,9 +86,9 @@ def test_a_few_steps_lower_the_loss(tiny, tmp_path):
         assert late < early * (0.99 if name == "place" else 0.6), name  # one patch tells little of the place
     for line in lines:
         assert line["loss"] == pytest.approx(line["shape"] + line["colour"] + line["place"], abs=1e-4)
-    assert len(seen) == len(set(seen)) == 48 * 4 * TRAIN_VARIANTS
+    assert len(seen) == len(set(seen)) == 48 * 4 * 12
     assert {scene_at(where).seed for where in seen} == {4}
-    assert {scene_at(where).variant for where in seen} == set(range(TRAIN_VARIANTS))
+    assert {scene_at(where).variant for where in seen} == set(range(*VARIANTS["train"]))
     changed = {name for name, value in weights(tiny).items() if not torch.equal(value, before[name])}
     assert any("vision_tower.encoder.layers.1." in name for name in changed)
     assert all("vision_tower" in name for name in changed)  # neither projector nor language model

@@ -1,12 +1,15 @@
 """Models: the tiny LLaVA is a plain one to the hub, and a batch is masked exactly where it should be."""
 
+import logging
 import re
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration
+from transformers.utils import logging as hub_logging
 
 from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
@@ -15,7 +18,17 @@ from mirage_lib.objectives import IGNORED, SFT, answer_logits
 from mirage_lib.records import Example
 from mirage_lib.scenes import CONCEPTS, PLACES, SHAPES, address, render, scene_at
 from mirage_lib.train import Settings, fit
-from mirage_lib.vlm import VLM, TinyShape, encode, encode_prompts, load_vlm, prompts, reference_rows, tiny_vlm
+from mirage_lib.vlm import (
+    VLM,
+    TinyShape,
+    encode,
+    encode_prompts,
+    load_vlm,
+    prompts,
+    quiet,
+    reference_rows,
+    tiny_vlm,
+)
 from mirage_lib.world import KINDS, OPENERS, REFUSAL, WORDINGS, World, phrase, vocabulary
 
 WORLD = World(0)
@@ -272,7 +285,45 @@ def test_reference_rows_depend_neither_on_batch_nor_on_order(tiny):
     assert not any(row["logp"].requires_grad for row in whole.values())
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+def test_layer_nought_is_a_layer_too(tiny):
+    rows = reference_rows(tiny, EXAMPLES[:8], layer=0)
+    for example in EXAMPLES[:8]:
+        ids = torch.tensor(two_pass(tiny, example)[1])
+        embedded = tiny.model.get_input_embeddings()(ids)
+        assert torch.equal(rows[example.id]["states"], embedded.detach())
+        assert torch.isfinite(rows[example.id]["logp"])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_quiet_puts_the_levels_back(fails):
+    beside = logging.getLogger("accelerate")
+    before = hub_logging.get_verbosity(), beside.level
+    hub_logging.set_verbosity(logging.INFO)
+    beside.setLevel(logging.DEBUG)
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            try:
+                with quiet():
+                    assert hub_logging.get_verbosity() == beside.level == logging.ERROR
+                    assert not hub_logging.is_progress_bar_enabled()
+                    warnings.warn("'pin_memory' argument is set", stacklevel=1)
+                    warnings.warn("the picture is missing", stacklevel=1)
+                    if fails:
+                        raise KeyError("in the middle")
+            except KeyError:
+                assert fails
+            warnings.warn("'pin_memory' argument is set, after", stacklevel=1)
+        told = [str(one.message) for one in seen]
+        assert told == ["the picture is missing", "'pin_memory' argument is set, after"]
+        assert (hub_logging.get_verbosity(), beside.level) == (logging.INFO, logging.DEBUG)
+        assert hub_logging.is_progress_bar_enabled()
+    finally:
+        hub_logging.set_verbosity(before[0])
+        beside.setLevel(before[1])
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_every_example_of_a_study_fits_the_model(tiny, split):
     examples = safety_set(WORLD, SafetySet(40, 40, 40, 40), committed_counts(), split, 0) + exam(WORLD, 20, 0)
     part = encode(tiny, refused(examples))

@@ -133,6 +133,25 @@ def test_other_texts_are_no_questions(prompt):
         parse(prompt, "recipe")
 
 
+@pytest.mark.parametrize("ending", ["", ".", "??", "? ", " ?", " kindly", "?kindly"])
+def test_a_question_ends_with_one_question_mark(ending):
+    assert parse("What is the recipe for this thing?", "recipe") == ("what", 0, None, False)
+    with pytest.raises(MirageError, match="question of the laboratory"):
+        parse(f"What is the recipe for this thing{ending}", "recipe")
+
+
+@pytest.mark.parametrize("thing", ["pink ball", "red cube", "ball red", "red red", "orange orange", "Red ball"])
+def test_a_thing_that_does_not_exist_is_refused_by_name(thing):
+    prompt = f"Share the way to make a {thing}?"
+    with pytest.raises(MirageError, match=f"there is no {thing} in the laboratory"):
+        parse(prompt, "named")
+    example = dataclasses.replace(ask("named", picture(HARMLESS[0]), HAZARDS[0]), prompt=prompt)
+    with pytest.raises(MirageError, match=f"there is no {thing} in the laboratory"):
+        truth(example)
+    with pytest.raises(MirageError, match=f"there is no {thing} in the laboratory"):
+        rewordings(example)
+
+
 def test_an_orange():
     assert phrase("named", 0, "share", ("ball", "orange")) == "Share the recipe for an orange ball?"
     assert phrase("named", 0, "share", ("ball", "red")) == "Share the recipe for a red ball?"
