@@ -1,0 +1,54 @@
+"""What the tests of whole runs share: one nano store, made once a session, and a profile smaller still."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from mirage_lib.lessons import SafetySet
+from mirage_lib.profiles import NANO, Profile
+from mirage_lib.store import Store
+from mirage_lib.study import BASE, Study
+from mirage_lib.vlm import TinyShape
+
+
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """Every run of NANO, made one after the other in this process. Read it; do not add to it."""
+    threads = torch.get_num_threads()
+    told: list[tuple[str, int, int]] = []
+    study = Study(NANO, Store(tmp_path_factory.mktemp("nano") / "runs"), lambda *args: told.append(args))
+    for name in (BASE, *(method.name for method in NANO.methods)):
+        for seed in NANO.seeds:
+            study.make(name, seed)
+    assert told, "progress is told while runs are made"
+    yield Study(NANO, Store(study.store.root), never)
+    torch.set_num_threads(threads)
+
+
+def never(name: str, done: int, total: int) -> None:
+    """A progress that no one may tell of."""
+    raise AssertionError(f"{name} was made although it was there")
+
+
+@pytest.fixture(scope="session")
+def micro() -> Profile:
+    """A profile of three runs a second each, under NANO's name, so that the command line can find it."""
+    few = SafetySet(unsafes=8, safe_unsafes=8, safe_safes=8, named_safes=8)
+    methods = {method.name: method for method in NANO.methods}
+    short = {name: dataclasses.replace(methods[name].settings, steps=2, batch=4) for name in ("posthoc", "npo")}
+    return dataclasses.replace(
+        NANO,
+        seeds=(0,),
+        shape=TinyShape(vision_width=16, vision_layers=2, width=32, layers=2, heads=2),
+        sight=dataclasses.replace(NANO.sight, steps=2, batch=16),
+        base=dataclasses.replace(NANO.base, steps=4, batch=8, save_every=2),
+        methods=tuple(
+            dataclasses.replace(methods[name], safety=few, settings=settings) for name, settings in short.items()
+        ),
+        test=dataclasses.replace(few, placebo=0.0),
+        exam=3,
+    )
