@@ -18,14 +18,16 @@ from mirage_lib.errors import MirageError
 def study(args: argparse.Namespace) -> int:
     """Train and question every model of a profile; what is there already is found, not made again."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers run side by side, one thread each
+    start = time.perf_counter()
     from mirage_lib.profiles import named_profile
     from mirage_lib.runs import make_all
     from mirage_lib.store import Store, default_root
     from mirage_lib.study import Study
 
-    start = time.perf_counter()
+    profile = named_profile(args.profile, args.seeds)
     store = Store(args.store or default_root(), remake_damaged=args.remake_damaged)
-    outcome = make_all(Study(named_profile(args.profile, args.seeds), store), args.workers)
+    store.prepare()  # an unusable store is told of before any worker starts
+    outcome = make_all(Study(profile, store), args.workers)
     seconds = time.perf_counter() - start
     print(f"{len(outcome.made)} runs made, {len(outcome.found)} found, {len(outcome.failed)} failed, {seconds:.0f} s.")
     for reason in dict.fromkeys(outcome.failed.values()):
@@ -90,7 +92,7 @@ def figure(args: argparse.Namespace) -> int:
 
 
 def _at_least_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
@@ -105,6 +107,8 @@ def parser() -> argparse.ArgumentParser:
     def add(command, name: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
+        if command is count:
+            return one
         one.add_argument(
             "--store", metavar="FOLDER", type=Path, help="where runs are kept (default: MIRAGE_STORE, else runs)"
         )

@@ -124,12 +124,13 @@ def words_alone(train: pd.DataFrame, test: pd.DataFrame, answered: str) -> dict[
     """How far one word goes: labels looked up by word in ``train``, right on which share of ``test``.
 
     Both are tables of :func:`word_counts`; ``answered`` is the group of requests to answer, every other
-    group is to be refused. A word goes to the label it has more often in ``train``, an unseen word to the
-    commoner label. Returns "accuracy" and "majority" (always the commoner label), shares of ``test``.
+    group is to be refused. A word goes to the label it has more often in ``train``, on a tie to refusal, and
+    an unseen word to the commoner label. Returns "accuracy" and "majority" (always the commoner label),
+    shares of ``test``.
     """
     _need(train, ["word", answered])
     _need(test, ["word", answered])
-    seen = {row[0]: row[1] > row[2] for row in _two_labels(train, answered).itertuples(index=False)}
+    seen = {row[0]: row[1] > row[2] for row in _two_labels(train, answered).itertuples(index=False) if row[1] + row[2]}
     total = _two_labels(train, answered)[["answered", "refused"]].sum()
     commoner = bool(total["answered"] > total["refused"])
     right = majority = 0
@@ -138,6 +139,8 @@ def words_alone(train: pd.DataFrame, test: pd.DataFrame, answered: str) -> dict[
         right += answer if seen.get(word, commoner) else refuse
         majority += answer if commoner else refuse
     n = float(rows[["answered", "refused"]].to_numpy().sum())
+    if not n:
+        raise MirageError("words_alone: the test table holds no request.")
     return {"accuracy": right / n, "majority": majority / n}
 
 

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 
 from mirage_lib.errors import MirageError
+from mirage_lib.judge import LABELS
 from mirage_lib.metrics import rate
 
+KNOWN = {label for labels in LABELS.values() for label in labels} - {"unscored"}
 STATUSES = ("reproduced", "differs", "not measured")
 
 
@@ -37,16 +39,19 @@ class Claim:
 def values(frame: pd.DataFrame, label: str | Sequence[str], shots: int = 1) -> pd.Series:
     """1.0 or 0.0 per seed and root: whether any of its first ``shots`` shots has the label.
 
-    Index (seed, root). Raises MirageError where a reply was not scored: a claim is not tested on a rest.
+    Index (seed, root). Raises MirageError for an unknown label, for fewer shots than asked, and where a
+    reply was not scored: a claim is not tested on what is left.
     """
     labels = [label] if isinstance(label, str) else list(label)
+    if unknown := [one for one in labels if one not in KNOWN]:
+        raise MirageError(f"There is no verdict {unknown[0]!r}; there are {', '.join(sorted(KNOWN))}.")
     frame = pd.DataFrame(frame.query(f"shot < {shots}"))
     if unscored := frame["label"].tolist().count("unscored"):
         raise MirageError(f"{unscored} replies are unscored; ask again before testing a claim.")
-    if frame.empty:
-        raise MirageError("There are no replies to test the claim on.")
+    if shots - 1 not in frame["shot"].tolist():
+        raise MirageError(f"There are no replies to shot {shots - 1}; the claim needs {shots} shots of every query.")
     hits = frame.assign(hit=frame["label"].isin(labels).astype(float))
-    return pd.Series(hits.groupby(["seed", "root"])["hit"].max())
+    return pd.Series(hits.groupby(["seed", "root"])["hit"].max(), name="share")
 
 
 def gain(frame: pd.DataFrame, edit: str, label: str | Sequence[str], shots: int = 1) -> pd.Series:
@@ -54,7 +59,7 @@ def gain(frame: pd.DataFrame, edit: str, label: str | Sequence[str], shots: int 
     before, after = (values(frame.query(f"edit == {name!r}"), label, shots) for name in ("", edit))
     if not before.index.equals(after.index):
         raise MirageError(f"The queries with and without {edit!r} are not the same; compare like with like.")
-    return after - before
+    return (after - before).rename("gain")
 
 
 def failures(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -80,17 +85,21 @@ def told(table: pd.DataFrame) -> pd.Series:
 def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
     """Mean over seeds of the mean over roots, and its interval from both sources of spread.
 
-    Two-stage bootstrap: seeds are drawn with replacement, then roots within each drawn seed. Where every
-    value of a seed is alike, a rule-of-three share is added at that side, so that no interval has no width.
+    Two-stage bootstrap: seeds are drawn with replacement, then roots afresh within each drawn seed. Where
+    all values are alike it has no width; then it is widened by 3/n on both sides, the rule of three.
+    The interval stays within what a share (0 to 1) or a gain (-1 to 1) can be. Raises MirageError for no values.
     """
     groups = [rows.to_numpy() for _, rows in table.groupby(level=0)]
-    random = np.random.default_rng(seed)
-    stage = np.stack([rows[random.integers(0, len(rows), (draws, len(rows)))].mean(1) for rows in groups], axis=1)
-    means = np.take_along_axis(stage, random.integers(0, len(groups), (draws, len(groups))), axis=1).mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    rest = 3 / sum(map(len, groups)) if all(rows.std() == 0 for rows in groups) else 0.0
-    least = 0.0 if table.min() >= 0 else -1.0  # a share, or a difference of two
-    return float(np.mean([rows.mean() for rows in groups])), max(least, float(low - rest)), min(1.0, float(high + rest))
+    if not groups:
+        raise MirageError("There are no values to test the claim on.")
+    random, count = np.random.default_rng(seed), len(groups)
+    means = np.stack([rows[random.integers(0, len(rows), (draws, count, len(rows)))].mean(2) for rows in groups])
+    chosen = random.integers(0, count, (1, draws, count))
+    low, high = np.quantile(np.take_along_axis(means, chosen, axis=0)[0].mean(1), [(1 - level) / 2, (1 + level) / 2])
+    rest = 3 / len(table) if table.nunique() == 1 else 0.0
+    least = -1.0 if table.name == "gain" or table.min() < 0 else 0.0
+    mean = float(np.mean([rows.mean() for rows in groups]))
+    return mean, max(least, float(low) - rest), min(1.0, float(high) + rest)
 
 
 def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, object]:
@@ -117,4 +126,6 @@ def line(claim: Claim, mean: float, low: float, high: float, of: str, measured: 
 
 def scorecard(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
     """Lines of :func:`check` and :func:`line` as a table to show, numbers to three digits."""
+    if not lines:
+        raise MirageError("A scorecard needs at least one claim.")
     return pd.DataFrame(lines).round({"measured": 3, "low": 3, "high": 3}).set_index("claim")

@@ -6,12 +6,14 @@ Colour never carries a meaning alone: what it tells is also told by position, ma
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import matplotlib.colors
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,16 +23,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from mirage_lib.errors import MirageError
+
 INK, QUIET, WARM, COOL = "#24292c", "#8a9297", "#b4580a", "#1c6477"
 COLOURS = {  # of verdicts and of VLGuard's three classes
     "complied": "#b4580a",
     "correct": "#1c6477",
     "answered": "#1c6477",
-    "refused": "#5f6b73",
+    "refused": "#aab2b6",
     "wrong": "#c9a13b",
-    "irrelevant": "#c9a13b",
+    "irrelevant": "#e3cd8d",
     "garbled": "#8e5ea2",
     "unscored": "#d0d4d6",
+    "safe": "#1c6477",
+    "unsafe": "#b4580a",
     "safe_safes": "#1c6477",
     "named_safes": "#6fa8b8",
     "safe_unsafes": "#d98e4a",
@@ -40,7 +46,7 @@ HATCHES = {
     "refused": "",
     "garbled": "////",
     "wrong": "....",
-    "irrelevant": "....",
+    "irrelevant": "xxx",
     "named_safes": "///",
     "safe_unsafes": "///",
 }
@@ -84,6 +90,8 @@ def use_style() -> None:
 
 def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float = 2.1, columns: int = 3) -> np.ndarray:
     """Pictures side by side with a title above each; pixels are shown as they are. Returns their Axes."""
+    if not images or len(images) != len(titles):
+        raise MirageError(f"pictures: {len(images)} images and {len(titles)} titles; expected as many, at least one.")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     _, axes = plt.subplots(rows, columns, figsize=(height * columns, height * 1.27 * rows), squeeze=False)
@@ -220,8 +228,8 @@ def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str
     their labels, which stand at the lines' ends.
     """
     ax = ax or plt.subplots(figsize=(6.6, 3.8))[1]
-    for (value, name), marker in zip(names.items(), "os^Dv", strict=False):
-        rows = table.set_index(by).loc[value].sort_values("k")
+    for (value, name), marker in zip(names.items(), itertools.cycle("os^Dv"), strict=False):
+        rows = table.set_index(by).loc[[value]].sort_values("k")
         colour = WARM if marker == "o" else COOL if marker == "s" else QUIET
         ax.plot(rows["k"], rows["rate"], marker=marker, color=colour, linewidth=2)
         ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.16, linewidth=0)
@@ -244,6 +252,8 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.3))[1]
     table = table.set_index("line").iloc[::-1]
     left = np.zeros(len(table))
+    if unknown := [name for name in table.columns if name not in COLOURS and name != "n"]:
+        raise MirageError(f"verdict_shares: no colour for the label {unknown[0]!r}; see figures.COLOURS.")
     for label in [label for label in COLOURS if label in table.columns and table[label].to_numpy().any()]:
         wide = table[label].to_numpy(float)
         style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
@@ -256,7 +266,7 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
                     f"{width:.2f}",
                     ha="center",
                     va="center",
-                    color="white",
+                    color=_on(COLOURS[label]),
                     fontsize=9,
                     weight="bold",
                 )
@@ -265,8 +275,14 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("share of replies")
     figure = ax.get_figure()
     assert figure is not None
-    figure.legend(ncols=5, loc="outside upper center", fontsize=9.5)
+    figure.legend(*ax.get_legend_handles_labels(), ncols=5, loc="outside upper center", fontsize=9.5)
     return ax
+
+
+def _on(colour: str) -> str:
+    """Ink that can be read on this colour."""
+    red, green, blue = matplotlib.colors.to_rgb(colour)
+    return INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.55 else "white"
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -279,10 +295,13 @@ def _tell(ax: Axes, text: str, at: tuple[float, Any], shift: tuple[float, float]
 
 
 def save(drawn: Axes | np.ndarray, path: Path, alt: str = "") -> Path:
-    """Write the figure of these Axes to a file; ``alt`` is kept in the file as its description."""
+    """Write the figure of these Axes to a file; PNG and SVG keep ``alt`` as their description."""
     first = drawn if isinstance(drawn, Axes) else drawn.flat[0]
     figure = first.get_figure()
     assert isinstance(figure, Figure)
-    figure.savefig(path, metadata={"Description": alt} if path.suffix == ".png" else None)
-    plt.close(figure)
+    described = path.suffix.lower() in (".png", ".svg")
+    try:
+        figure.savefig(path, metadata={"Description": alt} if described else None)
+    finally:
+        plt.close(figure)
     return path

@@ -55,7 +55,7 @@ def replies(
         for done, (attempt, n, chunk) in enumerate(jobs, start=1):
             part = out / f"part-{attempt:02d}-{n:05d}.parquet" if out else None
             rows = [examples[i] for i in chunk]
-            made += _kept(part, rows) or _answer(vlm, rows, decoding, attempt, n, part)
+            made += _kept(part, rows, vlm.name, decoding) or _answer(vlm, rows, decoding, attempt, n, part)
             bar.update()
             if progress:
                 progress(done, len(jobs))
@@ -63,12 +63,13 @@ def replies(
     return sorted(made, key=lambda reply: (reply.attempt, place[reply.example_id]))
 
 
-def _kept(part: Path | None, rows: Sequence[Example]) -> list[Reply]:
-    """The batch's replies from an earlier try; none if they are of other examples."""
+def _kept(part: Path | None, rows: Sequence[Example], model: str, decoding: Decoding) -> list[Reply]:
+    """The batch's replies from an earlier try; none if they are of other examples, another model or decoding."""
     if part is None or not part.is_file():
         return []
     kept = read(part, Reply)
-    return kept if [reply.example_id for reply in kept] == [example.id for example in rows] else []
+    same = [(reply.example_id, reply.model, reply.temperature, reply.seed) for reply in kept]
+    return kept if same == [(example.id, model, decoding.temperature, decoding.seed) for example in rows] else []
 
 
 def _answer(

@@ -50,8 +50,8 @@ class SafetySet:
             if not 0 <= getattr(self, name) <= 1:
                 raise MirageError(f"SafetySet: {name} is {getattr(self, name)}; expected a number from 0 to 1.")
         sizes = {name: getattr(self, name) for name in CLASSES}
-        if min(sizes.values()) < 0 or not sum(sizes.values()):
-            raise MirageError(f"SafetySet: sizes are {sizes}; expected none below 0 and not all 0.")
+        if any(not isinstance(size, int) or size < 0 for size in sizes.values()) or not sum(sizes.values()):
+            raise MirageError(f"SafetySet: sizes are {sizes}; expected whole numbers, none below 0 and not all 0.")
 
 
 def exact_counts(shares: Mapping[str, float], total: int) -> dict[str, int]:
@@ -102,6 +102,8 @@ class _Asker:
     """Makes the examples of one set: its split, the name its ids begin with, its draws."""
 
     def __init__(self, world: World, split: str, name: str, rng: np.random.Generator) -> None:
+        if split not in VARIANTS:
+            raise MirageError(f"There is no split {split!r} in the laboratory; there are {', '.join(VARIANTS)}.")
         self.world, self.split, self.name, self.rng = world, split, name, rng
         self.made: list[Example] = []
 
@@ -159,6 +161,9 @@ def general_lessons(
     """
     rng = np.random.default_rng([world.seed, seed, 11])
     asker = _Asker(world, "train", "general", rng)
+    unknown = [kind for kind in shares if kind not in (*KINDS, "blank")]
+    if unknown or not 0 <= placebo <= 1:
+        raise MirageError(f"general_lessons: kinds {unknown}, placebo {placebo}; expected kinds of KINDS, 0 to 1.")
     counts = exact_counts(shares, count)
     blanks = exact_counts(dict.fromkeys(KINDS, 1.0), counts.pop("blank", 0))
     for kind in KINDS:
@@ -175,7 +180,7 @@ def safety_set(world: World, settings: SafetySet, first_words: pd.DataFrame, spl
     Fine-tuning turns those answers into refusals (see ``refused``); unlearning forgets them. The class
     of an example is told by ``class_of``. Openers, things, wordings and placebos are counted exactly.
     """
-    rng = np.random.default_rng([world.seed, seed, {"train": 12, "validation": 13, "test": 14}[split]])
+    rng = np.random.default_rng([world.seed, seed, 12, *split.encode()])
     asker = _Asker(world, split, f"safety-{split}", rng)
     shares = opener_shares(first_words, settings)
     openers = {name: _spread_counts(shares[name], getattr(settings, name), rng) for name in CLASSES}
@@ -215,7 +220,7 @@ def exam(world: World, per_kind: int, seed: int, split: str = "test") -> list[Ex
     Harmful answers are part of it: recipe and named questions about hazardous things are unsafe. One
     fifth as many blank pictures are added, whose true answer is the refusal.
     """
-    rng = np.random.default_rng([world.seed, seed, {"validation": 15, "test": 16}[split]])
+    rng = np.random.default_rng([world.seed, seed, 13, *split.encode()])
     asker = _Asker(world, split, f"exam-{split}", rng)
     for kind in KINDS:
         things, openers = _spread(CONCEPTS, per_kind, rng), _spread(list(OPENERS), per_kind, rng)

@@ -56,7 +56,7 @@ def npo_loss(logp: Float[Tensor, " batch"], ref_logp: Float[Tensor, " batch"], b
 
 def masked_mse(
     states: Float[Tensor, "batch answer width"],
-    target: Float[Tensor, "*shape width"],
+    target: Float[Tensor, " width"] | Float[Tensor, "batch answer width"],
     mask: Bool[Tensor, "batch answer"],
 ) -> Float[Tensor, ""]:
     """Mean squared difference over the positions of ``mask`` (batch, answer) and the width (paper eq. 2)."""

@@ -198,7 +198,7 @@ def named_profile(name: str | None = None, seeds: int | None = None) -> Profile:
     wanted = seeds if seeds is not None else os.environ.get("MIRAGE_SEEDS", "")
     if wanted == "":
         return PROFILES[name]
-    if not str(wanted).isdigit() or int(wanted) < 1:
+    if not str(wanted).isdecimal() or int(wanted) < 1:
         raise MirageError(f"MIRAGE_SEEDS or --seeds is {wanted!r}; expected a whole number of at least 1.")
     first = PROFILES[name].seeds[0]
     return dataclasses.replace(PROFILES[name], seeds=tuple(range(first, first + int(wanted))))

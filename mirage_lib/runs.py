@@ -6,6 +6,7 @@ stops nothing but what needs it; calling again goes on where this call stopped.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import queue
@@ -23,6 +24,8 @@ from mirage_lib.errors import MirageError
 from mirage_lib.profiles import Profile
 from mirage_lib.store import Store
 from mirage_lib.study import BASE, Study
+
+log = logging.getLogger(__name__)
 
 Task = tuple[str, int]  # method and seed
 
@@ -102,7 +105,7 @@ def _schedule(
                 after = waiting.pop(task[1], [])
                 if error:
                     for other in after:
-                        yield other, f"not made, because its base model was not: {error}"
+                        yield other, "not made, because the base model of its seed was not."
                 else:
                     ready += after
 
@@ -123,6 +126,9 @@ def _reason(future: Future) -> str:
         return str(error)
     except BrokenProcessPool:
         return "its worker process died, perhaps for lack of memory; call again with fewer --workers."
+    except Exception as error:  # a fault in one run must not end the others; its trace is logged
+        log.exception("A run failed.")
+        return f"{type(error).__name__}: {error}"
     return ""
 
 

@@ -60,7 +60,7 @@ def address(seed: int, shape: str, colour: str, place: str, variant: int) -> str
 @functools.lru_cache(maxsize=65536)
 def scene_at(address: str) -> Scene:
     """What an address shows. Raises MirageError if it is not an address of the laboratory."""
-    match = re.fullmatch(r"(?a)lab-(\d+)/(?:blank|(\w+)-(\w+)/(\w+)-(\w+))/(\d+)", address)
+    match = re.fullmatch(r"(?a)lab-(0|[1-9]\d{0,17})/(?:blank|(\w+)-(\w+)/(\w+)-(\w+))/(0|[1-9]\d?)", address)
     place = f"{match[4]} {match[5]}" if match and match[4] else ""
     known = match and (not match[2] or (match[2] in SHAPES and match[3] in COLOURS and place in PLACES))
     if not match or not known or int(match[6]) >= VARIANTS["test"][1] * (1 if place else BLANKS):

@@ -34,6 +34,8 @@ from mirage_lib.errors import MirageError
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+# How safetensors and torch put a full disk in words of their own, without the system's number for it.
+FULL = ("No space left", "inline_container.cc", "iostream error")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 PACKAGES = ("safety-mirage", "torch", "transformers", "peft", "numpy", "pandas")
 REMAKE = "Remake it with `python -m mirage_lib study --remake-damaged`, or delete it with Store.remove(path)."
@@ -104,6 +106,11 @@ class Store:
     def __init__(self, root: Path | str, remake_damaged: bool = False) -> None:
         self.root = Path(root).expanduser().absolute()
         self.remake_damaged = remake_damaged
+
+    def prepare(self) -> None:
+        """Make the store's folder. Raises MirageError if it cannot be made or written."""
+        with self._explained():
+            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
 
     def address(self, step: str, spec: dict[str, Any]) -> Path:
         """Where the run is or will be. Raises MirageError for a step or spec that cannot be an address."""
@@ -238,8 +245,8 @@ class Store:
     def _lock(self, path: Path) -> AcquireReturnProxy:
         """Hold the run's lock while in the context. The system releases it when its holder dies, however it dies."""
         lock = FileLock(self.root / ".locks" / f"{path.parent.name}-{path.name}.lock")
+        self.prepare()
         with self._explained():
-            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
             try:
                 return lock.acquire(timeout=2)
             except Timeout:
@@ -254,8 +261,9 @@ class Store:
         except MirageError:
             raise
         except Exception as error:
-            # safetensors wraps a full disk in an error of its own, with the system's words.
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+                word in str(error) for word in FULL
+            ):
                 kept = "Finished runs and the partial one are kept: free space; the same command goes on from there."
                 raise MirageError(f"The disk of {self.root} is full ({error}). {kept}") from error
             if not isinstance(error, OSError) or isinstance(error, but):

@@ -178,7 +178,9 @@ class Study:
             vlm.model.train()
             vlm = fit(vlm, method.objective, parts, method.settings, out, reference, self._tell(f"{name} {seed}"))
             if method.settings.lora_rank:
-                vlm.model.save_pretrained(out / "adapter")
+                for config in vlm.model.peft_config.values():
+                    config.base_model_name_or_path = base.name  # a folder's path would tie the run to this place
+                vlm.model.save_pretrained(out / "adapter", save_embedding_layers=False)  # they are the base's
             else:
                 vlm.save(out / "model")
 
@@ -186,7 +188,9 @@ class Study:
 
     def _tuned_spec(self, name: str, seed: int) -> dict[str, Any]:
         base = self.store.address(BASE, self._base_spec(seed)).name
-        return {"seed": seed, "base": base, "method": self.profile.method(name), "code": _code(TRAINING)}
+        method = self.profile.method(name)  # all of it but its names: a new label is no new model
+        how = {"objective": method.objective, "safety": method.safety, "general": method.general}
+        return {"seed": seed, "base": base, **how, "settings": method.settings, "code": _code(TRAINING)}
 
     def reference(self, seed: int, parts: dict[str, list[Example]], objective: Any) -> dict[str, dict[str, Tensor]]:
         """What the base model makes of these examples, computed once: by example id, logp and hidden states."""
@@ -262,7 +266,8 @@ class Study:
         return all(self.store.find(step, spec) for step, spec in steps)
 
     def make(self, name: str, seed: int) -> None:
-        """Make a method's model and verdicts, as far as they are not there."""
+        """Make a method's model and verdicts, as far as they are not there and sound."""
+        _ = self.base(seed) if name == BASE else self.tuned(name, seed)
         for part in PARTS:
             self.verdicts(name, seed, part)
 

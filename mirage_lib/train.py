@@ -46,7 +46,7 @@ class Settings:
     freeze: tuple[str, ...] = ("vision_tower",)  # parameters whose names hold one of these stay
     lora_rank: int = 0  # 0 tunes everything that is not frozen
     lora_alpha: int = 16
-    accumulate: int = 1  # batches per step
+    accumulate: int = 1  # batches per step; means over tokens are then taken batch by batch
     save_every: int = 100  # steps between checkpoints
     seed: int = 0  # of the draws and of dropout
 
@@ -101,7 +101,8 @@ class ObjectiveTrainer(Trainer):
     def __init__(self, *args: Any, objective: Callable, log: Path, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.objective, self.log_path = objective, log
-        # Otherwise the Trainer multiplies an overridden loss by the number of accumulated batches.
+        # The Trainer would multiply an overridden loss by the number of accumulated batches, as soon as a
+        # batch had its labels at the top level; ours has them by role.
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(self, model: nn.Module, inputs: dict, return_outputs: bool = False, **_: Any) -> Any:
@@ -202,7 +203,7 @@ def fit(
 
         chosen = [name for name, module in vlm.model.named_modules() if _adaptable(name, module, settings)]
         lora = LoraConfig(r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules=chosen)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet():
             torch.manual_seed(settings.seed)
             vlm.model = get_peft_model(vlm.model, lora)
     run(vlm.model, objective, examples, settings, out, Collate(vlm, reference), progress)

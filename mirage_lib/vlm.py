@@ -55,17 +55,19 @@ TEMPLATE = (
 def quiet() -> Iterator[None]:
     """Keeps transformers' own notices and bars out of a reader's page."""
     level, beside = hub_logging.get_verbosity(), logging.getLogger("accelerate")
-    before = beside.level
+    before, bars = beside.level, hub_logging.is_progress_bar_enabled()
     hub_logging.set_verbosity_error()
     hub_logging.disable_progress_bar()
     beside.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft 0.21 asks by its old name
             yield
     finally:
         hub_logging.set_verbosity(level)
-        hub_logging.enable_progress_bar()
+        if bars:
+            hub_logging.enable_progress_bar()
         beside.setLevel(before)
 
 

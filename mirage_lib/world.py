@@ -180,6 +180,8 @@ def parse(prompt: str, kind: str) -> tuple[str, int, tuple[str, str] | None, boo
 
     Raises MirageError for any other text.
     """
+    if kind not in WORDINGS:
+        raise MirageError(f"There is no kind of question {kind!r}; there are {', '.join(WORDINGS)}.")
     text = prompt.removesuffix("?")
     if text == prompt:
         raise MirageError(f"{prompt!r} is not a question of the laboratory: it has no question mark.")
@@ -195,7 +197,8 @@ def parse(prompt: str, kind: str) -> tuple[str, int, tuple[str, str] | None, boo
                 named = (match["shape"], match["colour"]) if match.groupdict() else None
                 if named and named not in CONCEPTS:
                     raise MirageError(f"{prompt!r}: there is no {named[1]} {named[0]} in the laboratory.")
-                return opener, wording, named, placebo
+                if phrase(kind, wording, opener, named, placebo) == prompt:
+                    return opener, wording, named, placebo
     raise MirageError(f"{prompt!r} is not a {kind} question of the laboratory; see world.WORDINGS.")
 
 
@@ -205,7 +208,7 @@ def truth(example: Example) -> str:
     For an unsafe request this is the harm itself. Raises MirageError if the words are not the world's.
     """
     scene = scene_at(example.image)
-    named = parse(example.prompt, "named")[2] if example.category == "named" else None
+    _, _, named, _ = parse(example.prompt, example.category)
     return World(scene.seed).answer(example.category, scene, named)
 
 

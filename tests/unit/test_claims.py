@@ -78,7 +78,7 @@ def test_an_unscored_reply_stops_a_claim():
 
 @pytest.mark.parametrize("empty", [SHOTS.iloc[:0], SHOTS[SHOTS["shot"] > 0]])
 def test_no_reply_is_no_result(empty):
-    with pytest.raises(MirageError, match="no replies to test the claim on"):
+    with pytest.raises(MirageError, match="no replies to shot 0"):
         values(empty, "complied")
 
 

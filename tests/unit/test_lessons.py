@@ -390,8 +390,8 @@ def test_any_sizes_are_met(sizes, bias, attributes):
         ({"attributes": 1.01}, "attributes is 1.01"),
         ({"placebo": -1}, "placebo is -1; expected a number from 0 to 1"),
         ({"placebo": 10}, "placebo is 10"),
-        *[({name: -1}, f"'{name}': -1.*; expected none below 0 and not all 0") for name in CLASSES],
-        (dict.fromkeys(CLASSES, 0), "sizes are .*; expected none below 0 and not all 0"),
+        *[({name: -1}, f"'{name}': -1.*; expected whole numbers, none below 0 and not all 0") for name in CLASSES],
+        (dict.fromkeys(CLASSES, 0), "sizes are .*; expected whole numbers, none below 0 and not all 0"),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
