@@ -45,7 +45,7 @@ lint: $(READY) ## style, imports, types, stripped notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/nbstripout --verify $(wildcard notebooks/*.ipynb)
 
 test: export MIRAGE_PROFILE := nano
