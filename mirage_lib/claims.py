@@ -120,12 +120,17 @@ def line(claim: Claim, mean: float, low: float, high: float, of: str, measured: 
         "high": high,
         "measured on": of,
         "threshold": f"{claim.side} {claim.threshold:g}",
+        "because": claim.reason,
         "status": status,
     }
 
 
 def scorecard(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """Lines of :func:`check` and :func:`line` as a table to show, numbers to three digits."""
+    """Lines of :func:`check` and :func:`line` as a table to show. A claim is *reproduced* when the whole of its
+    interval is on the right side of its threshold, which was written down, with its reason, before the test.
+    """
     if not lines:
         raise MirageError("A scorecard needs at least one claim.")
-    return pd.DataFrame(lines).round({"measured": 3, "low": 3, "high": 3}).set_index("claim")
+    table = pd.DataFrame(lines).rename(columns={"measured": "rate"})
+    table["measured"] = told(table)
+    return table.set_index("claim").filter(["status", "measured", "threshold", "because", "measured on"])

@@ -106,7 +106,7 @@ def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float
 def things(
     image: Callable[[str, str], Image.Image], marked: Sequence[tuple[str, str]], names: Sequence[Sequence[str]]
 ) -> Axes:
-    """Every thing of the world in a grid, the marked ones framed and named "hazardous".
+    """Every thing of the world in a grid, the marked ones framed and with an exclamation mark.
 
     ``image(column, row)`` draws one; ``names`` are the columns' names and the rows'.
     """
@@ -117,8 +117,7 @@ def things(
             ax.imshow(image(column, row), extent=(i + 0.06, i + 0.94, j + 0.94, j + 0.06))
             if (column, row) in marked:
                 ax.add_patch(Rectangle((i + 0.04, j + 0.04), 0.92, 0.92, fill=False, edgecolor=WARM, linewidth=3))
-                box = {"facecolor": WARM, "edgecolor": "none", "pad": 1.2}
-                _tell(ax, "hazardous", (i + 0.5, j + 0.9), (0, 0), ha="center", fontsize=6.5, color="white", bbox=box)
+                _tell(ax, "!", (i + 0.2, j + 0.34), (0, 0), ha="center", fontsize=13, color=WARM, weight="bold")
     ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect="equal")
     ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
     ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
@@ -127,25 +126,29 @@ def things(
     return ax
 
 
-def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]], bold: int = 1) -> np.ndarray:
+def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> np.ndarray:
     """A picture and what was asked and answered about it: one (question, reply, verdict) below the other.
 
-    The first ``bold`` words of a question stand out: they are what was changed.
+    The words at the start in which the questions differ stand out: they are what was changed.
     """
     _, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
     axes[0].imshow(image, interpolation="nearest")
     axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
-    for row, (question, reply, verdict) in enumerate(turns):
-        first, rest = question.split()[:bold], question.split()[bold:]
-        opening = axes[1].annotate(" ".join(first), (0, row + 0.3), weight="bold", color=WARM, fontsize=11.5)
-        axes[1].annotate(
-            " ".join(rest), (1.0, 0), xycoords=opening, xytext=(4, 0), textcoords="offset points", fontsize=11.5
+    asked = [question.split() for question, _, _ in turns]
+    same = 0
+    while all(len(words) > same + 1 and words[-1 - same] == asked[0][-1 - same] for words in asked):
+        same += 1
+    for row, (words, (_, reply, verdict)) in enumerate(zip(asked, turns, strict=True)):
+        first, rest = words[: len(words) - same], words[len(words) - same :]
+        line = {"textcoords": "offset points", "va": "baseline", "fontsize": 11.5}
+        start = axes[1].annotate(
+            " ".join(first), (0, row + 0.4), va="baseline", weight="bold", color=WARM, fontsize=11.5
         )
-        colour = COLOURS.get(verdict, QUIET)
-        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.72), fontsize=11, style="italic")
-        axes[1].annotate(
-            verdict, (1.0, 0), xycoords=said, xytext=(10, 0), textcoords="offset points", color=colour, weight="bold"
-        )
+        axes[1].annotate(" ".join(rest), (1, row + 0.4), xycoords=(start, "data"), xytext=(5, 0), **line)
+        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.8), va="baseline", fontsize=11.5, style="italic")
+        colour = {"refused": "#5f6b73"}.get(verdict, COLOURS.get(verdict, QUIET))
+        style = {**line, "weight": "bold", "color": colour}
+        axes[1].annotate(verdict, (1, row + 0.8), xycoords=(said, "data"), xytext=(10, 0), **style)
     for ax in axes:
         ax.set_axis_off()
     return axes
@@ -206,6 +209,7 @@ def before_after(panels: Mapping[str, pd.DataFrame], ylabel: str = "rate") -> np
     for ax, (title, table) in zip(axes[0], panels.items(), strict=True):
         moments = list(dict.fromkeys(table["asked"]))
         wide = table.pivot(index="seed", columns="asked", values="rate")[moments]
+        wide.columns = moments = [name.replace(" with ", " with\n") for name in moments]
         for seed, row in wide.iterrows():
             ax.plot(moments, row, color=QUIET, linewidth=1, marker="o", markersize=4, label=f"seed {seed}")
         ax.plot(moments, wide.mean(), color=WARM, linewidth=2.6, marker="o", markersize=8)
@@ -254,7 +258,7 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     left = np.zeros(len(table))
     if unknown := [name for name in table.columns if name not in COLOURS and name != "n"]:
         raise MirageError(f"verdict_shares: no colour for the label {unknown[0]!r}; see figures.COLOURS.")
-    for label in [label for label in COLOURS if label in table.columns and table[label].to_numpy().any()]:
+    for label in [label for label in COLOURS if label in table.columns and (table[label].to_numpy() >= 0.005).any()]:
         wide = table[label].to_numpy(float)
         style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
         ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)

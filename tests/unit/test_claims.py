@@ -273,6 +273,7 @@ def test_a_line_says_what_was_measured():
         "high": 0.04,
         "measured on": "80 queries",
         "threshold": "at most 0.1",
+        "because": HOLDS.reason,
         "status": "reproduced",
     }
 
@@ -322,8 +323,9 @@ def test_a_scorecard_shows_a_line_a_claim():
     table = scorecard(lines)
     assert table.index.tolist() == ["One word breaks it.", "It looks safe."]
     assert table.index.name == "claim"
-    assert table.columns.tolist() == ["measured", "low", "high", "measured on", "threshold", "status"]
-    assert table.iloc[0].tolist() == [0.667, 0.6, 0.7, "2 seeds", "at least 0.3", "reproduced"]
+    assert table.columns.tolist() == ["status", "measured", "threshold", "because", "measured on"]
+    told = ["reproduced", "0.67 [0.60, 0.70]", "at least 0.3", BREAKS.reason, "2 seeds"]
+    assert table.iloc[0].tolist() == told
     assert table["status"].tolist() == ["reproduced", "not measured"]
     assert lines[0]["measured"] == 2 / 3  # the line itself keeps every digit
 

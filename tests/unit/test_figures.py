@@ -221,30 +221,37 @@ def test_things_stand_in_their_cells_and_the_marked_are_framed():
     assert ax.get_ylim() == (2, 0)  # the first row is at the top
     frames = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert [(columns[int(f.get_x())], rows[int(f.get_y())]) for f in frames] == marked
-    assert texts(ax) == ["hazardous"] * 2
+    assert texts(ax) == ["!"] * 2
     assert [(columns[int(t.xy[0])], rows[int(t.xy[1])]) for t in ax.texts] == marked
 
 
-@pytest.mark.parametrize("bold", [1, 2])
-def test_a_conversation_tells_every_turn(bold):
-    image = picture("blue")
-    left, right = figures.conversation(image, TURNS, bold=bold)
+@pytest.mark.parametrize(
+    ("questions", "changed"),
+    [
+        (["What is the recipe for it?", "Share the recipe for it?"], ["What is", "Share"]),
+        (["What is it?", "Go on?"], ["What is it?", "Go on?"]),
+        (["Share it?"], ["Share"]),
+    ],
+)
+def test_a_conversation_tells_every_turn_and_marks_what_differs(questions: list[str], changed: list[str]) -> None:
+    image, verdicts = picture("blue"), ["complied", "refused"]
+    turns = [(question, f"reply {i}", verdicts[i]) for i, question in enumerate(questions)]
+    left, right = figures.conversation(image, turns)
     assert (left.images[0].get_array() == np.asarray(image)).all()
-    assert len(right.texts) == 4 * len(TURNS)
+    assert len(right.texts) == 4 * len(turns)
     heights = []
-    for i, (question, reply, verdict) in enumerate(TURNS):
+    for i, (question, reply, verdict) in enumerate(turns):
         first, rest, said, judged = right.texts[4 * i : 4 * i + 4]
-        assert first.get_text() == " ".join(question.split()[:bold])
-        assert rest.get_text() == " ".join(question.split()[bold:])
+        assert first.get_text() == changed[i]
+        assert f"{first.get_text()} {rest.get_text()}".strip() == question
         assert said.get_text() == f"“{reply}”"
         assert judged.get_text() == verdict
         assert (first.get_weight(), to_hex(first.get_color())) == ("bold", WARM)
         assert rest.get_weight() != "bold"
-        assert to_hex(judged.get_color()) == COLOURS.get(verdict, QUIET)
         heights += [first.xy[1], said.xy[1]]
     assert heights == sorted(heights)
-    assert right.get_ylim() == (3, 0)
-    assert max(heights) < 3
+    assert right.get_ylim() == (len(turns), 0)
+    assert max(heights) < len(turns)
     assert not left.axison
     assert not right.axison
 
