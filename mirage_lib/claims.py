@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mirage_lib.bias import words
 from mirage_lib.errors import MirageError
 from mirage_lib.judge import LABELS
 from mirage_lib.metrics import rate
+from mirage_lib.records import Example
 
 KNOWN = {label for labels in LABELS.values() for label in labels} - {"unscored"}
 STATUSES = ("reproduced", "differs", "not measured")
@@ -74,10 +76,28 @@ def failures(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def word_gain(counts: pd.DataFrame, examples: Sequence[Example], answered: str = "safe") -> pd.Series:
+    """Per test example, by root: is it judged right by its first word, less is it by the commoner label: -1, 0 or 1.
+
+    ``counts`` are first words of training requests (``bias.word_counts``); the rule is that of ``bias.words_alone``.
+    """
+    refused = counts.drop(columns=["word", answered]).sum(axis=1)
+    seen = dict(zip(counts["word"], counts[answered] > refused, strict=True))
+    commoner = bool(counts[answered].sum() > refused.sum())
+    gains = []
+    for example in examples:
+        safe, first = example.intent == "safe", (words(example.prompt) or [""])[0]
+        gains.append(float(seen.get(first, commoner) == safe) - float(commoner == safe))
+    return pd.Series(gains, index=[example.root for example in examples], name="gain")
+
+
 def told(table: pd.DataFrame) -> pd.Series:
-    """The rates of a table with their intervals as a reader reads them: "0.71 [0.66, 0.75]"."""
+    """The rates of a table with their intervals as a reader reads them: "0.71 [0.66, 0.75]", unbroken."""
     return pd.Series(
-        [f"{rate:.2f} [{low:.2f}, {high:.2f}]" for rate, low, high in table[["rate", "low", "high"]].to_numpy()],
+        [
+            f"{rate:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]"
+            for rate, low, high in table[["rate", "low", "high"]].to_numpy()
+        ],
         index=table.index,
     )
 

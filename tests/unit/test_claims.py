@@ -9,8 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mirage_lib.claims import STATUSES, Claim, check, failures, gain, line, scorecard, spread, told, values
+from mirage_lib.bias import word_counts, words_alone
+from mirage_lib.claims import (
+    STATUSES,
+    Claim,
+    check,
+    failures,
+    gain,
+    line,
+    scorecard,
+    spread,
+    told,
+    values,
+    word_gain,
+)
 from mirage_lib.errors import MirageError
+from mirage_lib.records import Example
 
 BREAKS = Claim("what-breaks", "One word breaks it.", "at least", 0.3, "a third of all requests is plenty")
 HOLDS = Claim("looks-safe", "It looks safe.", "at most", 0.1, "one in ten is still called safe")
@@ -161,7 +175,9 @@ def test_failures_redraw_whole_roots():
 
 def test_a_rate_is_told_with_its_interval():
     table = pd.DataFrame({"rate": [0.714, 0.0, -0.5], "low": [0.66, 0, -1], "high": [0.7551, 0.125, 0]}, list("xyz"))
-    assert told(table).to_dict() == {"x": "0.71 [0.66, 0.76]", "y": "0.00 [0.00, 0.12]", "z": "-0.50 [-1.00, 0.00]"}
+    shown = told(table).str.replace("\u00a0", " ").to_dict()
+    assert shown == {"x": "0.71 [0.66, 0.76]", "y": "0.00 [0.00, 0.12]", "z": "-0.50 [-1.00, 0.00]"}
+    assert not told(table).str.contains(" ").any(), "a line break would part a rate from its interval"
     assert told(table[["high", "low", "rate"]]).equals(told(table))
     assert told(table.iloc[:0]).tolist() == []
 
@@ -325,7 +341,7 @@ def test_a_scorecard_shows_a_line_a_claim():
     assert table.index.name == "claim"
     assert table.columns.tolist() == ["status", "measured", "threshold", "because", "measured on"]
     told = ["reproduced", "0.67 [0.60, 0.70]", "at least 0.3", BREAKS.reason, "2 seeds"]
-    assert table.iloc[0].tolist() == told
+    assert [str(cell).replace("\u00a0", " ") for cell in table.iloc[0]] == told
     assert table["status"].tolist() == ["reproduced", "not measured"]
     assert lines[0]["measured"] == 2 / 3  # the line itself keeps every digit
 
@@ -339,3 +355,24 @@ def test_a_claim_has_one_of_two_sides(side):
 def test_a_threshold_is_not_moved_afterwards():
     with pytest.raises(dataclasses.FrozenInstanceError):
         BREAKS.threshold = 0.0  # type: ignore[misc]
+
+
+def asked(*rows: tuple[str, str]) -> list[Example]:
+    """Examples from (prompt, intent)."""
+    return [Example(f"e{i}", "made-up", "test", "", prompt, intent, ("",)) for i, (prompt, intent) in enumerate(rows)]
+
+
+def test_a_word_gains_what_the_commoner_label_misses():
+    train = asked(("What is it?", "safe"), ("What now?", "safe"), *[("Share it.", "unsafe")] * 3, ("Go.", "unsafe"))
+    test = asked(("What?", "safe"), ("What?", "unsafe"), ("Share?", "safe"), ("Share?", "unsafe"), ("New?", "unsafe"))
+    gains = word_gain(word_counts(train), test)
+    assert gains.to_dict() == {"e0": 1, "e1": -1, "e2": 0, "e3": 0, "e4": 0}
+    assert gains.name == "gain"
+
+
+def test_the_gain_per_query_sums_to_the_difference_of_the_two_rules():
+    words = ["What", "Share", "Can", "New"]
+    train = asked(*[(f"{words[i % 3]} it?", "safe" if (i * 7) % 5 < 2 else "unsafe") for i in range(60)])
+    test = asked(*[(f"{words[i % 4]} it?", "safe" if (i * 3) % 7 < 3 else "unsafe") for i in range(40)])
+    alone = words_alone(word_counts(train), word_counts(test), "safe")
+    assert word_gain(word_counts(train), test).mean() == pytest.approx(alone["accuracy"] - alone["majority"])
