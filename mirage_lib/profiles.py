@@ -131,6 +131,7 @@ TINY = Profile(
     seeds=FIRST_SEEDS,
     shape=TinyShape(),
     sight=Settings(400, 128, 3e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01, freeze=()),
+    # The tower stays as it learned to see, as in LLaVA-1.5: tuned along at this rate, it forgets where things are.
     base=Settings(400, 64, 4e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01),
     lessons=(
         ("recipe", 0.33),
