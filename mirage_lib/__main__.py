@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mirage_lib.errors import MirageError
@@ -104,24 +104,24 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(command, name: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=command.__doc__, description=command.__doc__)
+    def add(command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        one = commands.add_parser(command.__name__, help=command.__doc__, description=command.__doc__)
         one.set_defaults(command=command)
-        if command is count:
-            return one
-        one.add_argument(
-            "--store", metavar="FOLDER", type=Path, help="where runs are kept (default: MIRAGE_STORE, else runs)"
-        )
         return one
 
-    one = add(study, "study")
+    def stored(command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        one, where = add(command), "where runs are kept (default: MIRAGE_STORE, else runs)"
+        one.add_argument("--store", metavar="FOLDER", type=Path, help=where)
+        return one
+
+    one = stored(study)
     one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
     one.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: MIRAGE_SEEDS, else 3)")
     one.add_argument("--workers", type=_at_least_one, metavar="N", help="worker processes (default: one per processor)")
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
-    add(runs, "runs").add_argument("--check", action="store_true", help="read every file and name what is damaged")
-    add(count, "count").add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
-    one = add(figure, "figure")
+    stored(runs).add_argument("--check", action="store_true", help="read every file and name what is damaged")
+    add(count).add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
+    one = stored(figure)
     one.add_argument("name", choices=["finding"], help="which figure")
     one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
     one.add_argument("--out", type=Path, metavar="FILE", help="where to (default: <name>.png)")

@@ -120,19 +120,24 @@ def label_given_word(counts: pd.DataFrame, label: str, level: float = 0.95) -> p
     )
 
 
+def word_rule(train: pd.DataFrame, answered: str) -> tuple[dict[str, bool], bool]:
+    """Whether each word of ``train`` is to be answered, and the same for a word it does not hold.
+
+    A word goes to the label it has more often, on a tie to refusal; an unseen word to the commoner label.
+    ``train`` is a table of :func:`word_counts`; every group but ``answered`` is to be refused.
+    """
+    rows = _two_labels(train, answered)
+    seen = {word: answer > refuse for word, answer, refuse in rows.itertuples(index=False) if answer + refuse}
+    return seen, bool(rows["answered"].sum() > rows["refused"].sum())
+
+
 def words_alone(train: pd.DataFrame, test: pd.DataFrame, answered: str) -> dict[str, float]:
     """How far one word goes: labels looked up by word in ``train``, right on which share of ``test``.
 
-    Both are tables of :func:`word_counts`; ``answered`` is the group of requests to answer, every other
-    group is to be refused. A word goes to the label it has more often in ``train``, on a tie to refusal, and
-    an unseen word to the commoner label. Returns "accuracy" and "majority" (always the commoner label),
-    shares of ``test``.
+    Both are tables of :func:`word_counts`, and the rule is :func:`word_rule`'s. Returns "accuracy" and
+    "majority" (always the commoner label), shares of ``test``. Raises MirageError if ``test`` is empty.
     """
-    _need(train, ["word", answered])
-    _need(test, ["word", answered])
-    seen = {row[0]: row[1] > row[2] for row in _two_labels(train, answered).itertuples(index=False) if row[1] + row[2]}
-    total = _two_labels(train, answered)[["answered", "refused"]].sum()
-    commoner = bool(total["answered"] > total["refused"])
+    seen, commoner = word_rule(train, answered)
     right = majority = 0
     rows = _two_labels(test, answered)
     for word, answer, refuse in rows.itertuples(index=False):
@@ -145,6 +150,7 @@ def words_alone(train: pd.DataFrame, test: pd.DataFrame, answered: str) -> dict[
 
 
 def _two_labels(counts: pd.DataFrame, answered: str) -> pd.DataFrame:
+    _need(counts, ["word", answered])
     refused = counts.drop(columns=["word", answered]).sum(axis=1)
     return pd.DataFrame({"word": counts["word"], "answered": counts[answered], "refused": refused})
 

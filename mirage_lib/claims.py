@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mirage_lib.bias import words
+from mirage_lib.bias import word_rule, words
 from mirage_lib.errors import MirageError
 from mirage_lib.judge import LABELS
 from mirage_lib.metrics import rate
@@ -79,11 +79,9 @@ def failures(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def word_gain(counts: pd.DataFrame, examples: Sequence[Example], answered: str = "safe") -> pd.Series:
     """Per test example, by root: is it judged right by its first word, less is it by the commoner label: -1, 0 or 1.
 
-    ``counts`` are first words of training requests (``bias.word_counts``); the rule is that of ``bias.words_alone``.
+    ``counts`` are first words of training requests (``bias.word_counts``); the rule is ``bias.word_rule``.
     """
-    refused = counts.drop(columns=["word", answered]).sum(axis=1)
-    seen = dict(zip(counts["word"], counts[answered] > refused, strict=True))
-    commoner = bool(counts[answered].sum() > refused.sum())
+    seen, commoner = word_rule(counts, answered)
     gains = []
     for example in examples:
         safe, first = example.intent == "safe", (words(example.prompt) or [""])[0]
@@ -93,13 +91,8 @@ def word_gain(counts: pd.DataFrame, examples: Sequence[Example], answered: str =
 
 def told(table: pd.DataFrame) -> pd.Series:
     """The rates of a table with their intervals as a reader reads them: "0.71 [0.66, 0.75]", unbroken."""
-    return pd.Series(
-        [
-            f"{rate:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]"
-            for rate, low, high in table[["rate", "low", "high"]].to_numpy()
-        ],
-        index=table.index,
-    )
+    rows = table[["rate", "low", "high"]].to_numpy()
+    return pd.Series([f"{mean:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]" for mean, low, high in rows], index=table.index)
 
 
 def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:

@@ -63,9 +63,7 @@ def make_all(study: Study, workers: int | None = None) -> Outcome:
     with context.Manager() as manager, _Bar(study.profile, todo) as bar:
         told = manager.Queue()
         settings = (study.profile, str(study.store.root), study.store.remake_damaged, told)
-        with ProcessPoolExecutor(
-            count, mp_context=context, initializer=_begin, initargs=(study.profile.threads,)
-        ) as pool:
+        with ProcessPoolExecutor(count, context, _begin) as pool:
             try:
                 for task, error in _schedule(pool, settings, todo, bar, told):
                     if error:
@@ -84,11 +82,9 @@ def _schedule(
     pool: ProcessPoolExecutor, settings: Any, todo: list[Task], bar: _Bar, told: Any
 ) -> Iterator[tuple[Task, str]]:
     """Submit bases, then what needs each as it is done; yields every task with its error, "" if none."""
-    waiting = {seed: [task for task in todo if task[0] != BASE and task[1] == seed] for _, seed in todo}
-    bases = [task for task in todo if task[0] == BASE]
-    ready = list(bases)
-    for seed in [seed for seed in waiting if (BASE, seed) not in bases]:
-        ready += waiting.pop(seed)
+    bases = {seed for name, seed in todo if name == BASE}
+    waiting = {seed: [task for task in todo if task[0] != BASE and task[1] == seed] for seed in bases}
+    ready = [(name, seed) for name, seed in todo if name == BASE or seed not in bases]
     running: dict[Future, Task] = {}
     while ready or running:
         for task in ready:
@@ -102,7 +98,7 @@ def _schedule(
             bar.finish(task)
             yield task, error
             if task[0] == BASE:
-                after = waiting.pop(task[1], [])
+                after = waiting.pop(task[1])
                 if error:
                     for other in after:
                         yield other, "not made, because the base model of its seed was not."
@@ -132,9 +128,8 @@ def _reason(future: Future) -> str:
     return ""
 
 
-def _begin(threads: int) -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers when it is interrupted
-    torch.set_num_threads(threads)
 
 
 def _work(settings: Any, task: Task) -> None:

@@ -261,9 +261,8 @@ class Store:
         except MirageError:
             raise
         except Exception as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
-                word in str(error) for word in FULL
-            ):
+            told = any(word in str(error) for word in FULL)
+            if told or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 kept = "Finished runs and the partial one are kept: free space; the same command goes on from there."
                 raise MirageError(f"The disk of {self.root} is full ({error}). {kept}") from error
             if not isinstance(error, OSError) or isinstance(error, but):

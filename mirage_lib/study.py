@@ -35,7 +35,7 @@ from mirage_lib.records import Example, Reply, Verdict, join, leaks, read, write
 from mirage_lib.scenes import render
 from mirage_lib.sight import learn_to_see
 from mirage_lib.store import Store, code_fingerprint, default_root
-from mirage_lib.train import fit
+from mirage_lib.train import Progress, fit
 from mirage_lib.vlm import VLM, load_vlm, reference_rows, tiny_vlm
 from mirage_lib.world import OPENERS, PLACEBO, World, is_refusal, is_sentence, rewordings, vocabulary
 
@@ -47,14 +47,18 @@ ASKED = {  # the edits of the suite in words
     "swap:share": "opening with “Share”",
     f"suffix:{PLACEBO}": f"ending with “{PLACEBO}”",
 }
-DRAWS = ("errors", "records", "scenes", "world", "lessons", "bias")  # modules that make examples
+DRAWS = ("errors", "records", "scenes", "world", "lessons")  # modules that make examples
 TRAINING = (*DRAWS, "vlm", "objectives", "train")  # modules that make a model
 ASKING = (*DRAWS, "attacks", "vlm", "generate", "judge")  # modules that make verdicts
-Progress = Callable[[str, int, int], None]  # what is done, steps done, steps in all
 
 
 def _code(modules: Sequence[str]) -> str:
     return code_fingerprint(*(f"mirage_lib.{name}" for name in modules))
+
+
+def _openers() -> str:
+    """Changes with the counts of first words from which safety data are drawn; they are data, not code."""
+    return hashlib.sha256(committed_counts().to_csv(index=False).encode()).hexdigest()[:12]
 
 
 @dataclass
@@ -122,7 +126,11 @@ class Study:
         Raises MirageError if it answers less than ``base_bar`` of any kind of question correctly: the
         effect is not to be studied on a model that has not learned its world.
         """
-        return self.store.get(BASE, self._base_spec(seed), lambda out: self._base(out, seed))
+        return self._get(BASE, self._base_spec(seed), lambda out: self._base(out, seed))
+
+    def _get(self, step: str, spec: dict[str, Any], make: Callable[[Path], object]) -> Path:
+        torch.set_num_threads(self.profile.threads)  # sums differ in their last digits with the number of threads
+        return self.store.get(step, spec, make)
 
     def _base_spec(self, seed: int) -> dict[str, Any]:
         p = self.profile
@@ -131,7 +139,6 @@ class Study:
 
     def _base(self, out: Path, seed: int) -> None:
         p = self.profile
-        torch.set_num_threads(p.threads)
         seen = out / "seen"  # kept between the two stages, so that a stopped run need not see again
         if not (seen / "done").exists():
             vlm = tiny_vlm(vocabulary(), seed, render, p.shape)
@@ -171,7 +178,6 @@ class Study:
         base = self.base(seed)
 
         def make(out: Path) -> None:
-            torch.set_num_threads(self.profile.threads)
             parts = self.lessons(method, seed)
             reference = self.reference(seed, parts, method.objective) if method.objective.needs_reference else None
             vlm = load_vlm(base / "model", render)
@@ -184,13 +190,14 @@ class Study:
             else:
                 vlm.save(out / "model")
 
-        return self.store.get("tuned", self._tuned_spec(name, seed), make)
+        return self._get("tuned", self._tuned_spec(name, seed), make)
 
     def _tuned_spec(self, name: str, seed: int) -> dict[str, Any]:
         base = self.store.address(BASE, self._base_spec(seed)).name
         method = self.profile.method(name)  # all of it but its names: a new label is no new model
-        how = {"objective": method.objective, "safety": method.safety, "general": method.general}
-        return {"seed": seed, "base": base, **how, "settings": method.settings, "code": _code(TRAINING)}
+        data = {"safety": method.safety, "general": method.general, "openers": _openers()}
+        how = {"objective": method.objective, "settings": method.settings, "code": _code(TRAINING)}
+        return {"seed": seed, "base": base, **data, **how}
 
     def reference(self, seed: int, parts: dict[str, list[Example]], objective: Any) -> dict[str, dict[str, Tensor]]:
         """What the base model makes of these examples, computed once: by example id, logp and hidden states."""
@@ -207,14 +214,13 @@ class Study:
         }
 
         def make(out: Path) -> None:
-            torch.set_num_threads(self.profile.threads)
             rows = reference_rows(load_vlm(base / "model", render), examples, objective.reference_layer)
             save_file(
                 {f"{i}/{key}": rows[e.id][key] for i, e in enumerate(examples) for key in rows[e.id]},
                 out / "rows.safetensors",
             )
 
-        stored = load_file(self.store.get("reference", spec, make) / "rows.safetensors")
+        stored = load_file(self._get("reference", spec, make) / "rows.safetensors")
         rows: dict[str, dict[str, Tensor]] = {example.id: {} for example in examples}
         for name, value in stored.items():
             number, key = name.split("/")
@@ -238,10 +244,9 @@ class Study:
         """
 
         def make(out: Path) -> None:
-            torch.set_num_threads(self.profile.threads)
             self._ask(self.model(name, seed), self.suite(part, seed), out, f"ask {name} {seed}")
 
-        path = self.store.get("verdicts", self._verdicts_spec(name, seed, part), make)
+        path = self._get("verdicts", self._verdicts_spec(name, seed, part), make)
         frame = self._read(path, judge)
         classes = {example.id: class_of(example) for example in read(path / "examples.parquet", Example)}
         asked = frame["edit"].map(lambda edit: ASKED.get(edit, edit))
@@ -253,7 +258,7 @@ class Study:
         step, spec = (BASE, self._base_spec(seed)) if name == BASE else ("tuned", self._tuned_spec(name, seed))
         p, model = self.profile, self.store.address(step, spec).name
         spec = {"model": model, "seed": seed, "part": part, "test": p.test, "shots": p.shots, "exam": p.exam}
-        return {**spec, "decoding": p.decoding, "code": _code(ASKING)}
+        return {**spec, "openers": _openers(), "decoding": p.decoding, "code": _code(ASKING)}
 
     def found(self, name: str, seed: int) -> bool:
         """Whether a method's model and verdicts are all in the store, undamaged."""

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from mirage_lib import study as study_module
+from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
 from mirage_lib.lessons import CLASSES, general_lessons
 from mirage_lib.objectives import NPO, SFT
@@ -398,3 +399,13 @@ def test_how_runs_are_spread_over_workers_changes_nothing(micro: Profile, tmp_pa
 def test_an_objective_without_a_reference_asks_for_none() -> None:
     assert not SFT().needs_reference
     assert NPO().needs_reference
+
+
+def test_other_counts_of_first_words_are_other_runs(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = NANO.seeds[0]
+    assert nano.found("posthoc", seed)
+    base = nano.base(seed)
+    counts = committed_counts()
+    monkeypatch.setattr(study_module, "committed_counts", lambda: counts.assign(count=counts["count"] + 1))
+    assert not nano.found("posthoc", seed), "its openers were drawn from other counts"
+    assert nano.base(seed) == base, "general lessons open uniformly, whatever the counts"

@@ -98,7 +98,7 @@ PAIR = {"instruction": "Share this mug.", "response": "No."}
         ({"image": "../secret.png"}, "expected a path inside"),
         ({"image": "HOD/../../secret.png"}, "expected a path inside"),
         ({"image": "HOD\\..\\secret.png"}, "expected a path inside"),
-        ({"image": "/root/secret.png"}, "expected a path inside"),
+        ({"image": "/elsewhere/secret.png"}, "expected a path inside"),
         ({"image": "C:\\secret.png"}, "expected a path inside"),
         ({"safe": "False"}, "'safe' is str \"False\"; expected true or false"),
         ({"safe": 0}, "'safe' is int 0"),
