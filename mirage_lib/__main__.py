@@ -6,6 +6,7 @@ Exit codes: 0 for success, 2 for a problem its message explains, 130 when stoppe
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mirage_lib.errors import MirageError
+
+STATUSES = ("reproduced", "differs", "not measured")  # of a claim
 
 
 def study(args: argparse.Namespace) -> int:
@@ -70,6 +73,28 @@ def count(args: argparse.Namespace) -> int:
     return 0
 
 
+def claims(args: argparse.Namespace) -> int:
+    """Test every claim of the book on the runs of the store; what is missing is made. Writes nothing."""
+    from mirage_lib import findings
+    from mirage_lib.profiles import named_profile
+    from mirage_lib.store import Store, default_root
+    from mirage_lib.study import Study
+
+    study = Study(named_profile(args.profile, args.seeds), Store(args.store or default_root()))
+    lines = findings.lines(study)
+    if args.json:
+        print(json.dumps(lines, indent=2, ensure_ascii=False))
+        return 0
+    print(study.notice())
+    for line in lines:
+        number = "–" if line["measured"] is None else "{measured:.2f} [{low:.2f}, {high:.2f}]".format(**line)
+        quoted = "" if line["paper"] is None else f"; the paper {line['paper']:.2f}"
+        print(f"{line['status']:<12}  {number:<20}  {line['claim']} ({line['threshold']}{quoted})")
+    counts = {status: sum(line["status"] == status for line in lines) for status in STATUSES}
+    print(", ".join(f"{count} {status}" for status, count in counts.items()) + ".")
+    return 0
+
+
 def figure(args: argparse.Namespace) -> int:
     """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
     from mirage_lib import figures, metrics
@@ -102,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m mirage_lib", description="Safety Mirage: the laboratory behind the book."
     )
+    profiles = "nano, tiny, llava-nano or llava-7b (default: MIRAGE_PROFILE, else tiny)"
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -115,15 +141,19 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     one = stored(study)
-    one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
-    one.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: MIRAGE_SEEDS, else 3)")
+    one.add_argument("--profile", help=profiles)
+    one.add_argument("--seeds", type=int, metavar="N", help="how many (default: MIRAGE_SEEDS, else the profile's)")
     one.add_argument("--workers", type=_at_least_one, metavar="N", help="worker processes (default: one per processor)")
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
     stored(runs).add_argument("--check", action="store_true", help="read every file and name what is damaged")
+    one = stored(claims)
+    one.add_argument("--profile", help=profiles)
+    one.add_argument("--seeds", type=int, metavar="N", help="how many (default: MIRAGE_SEEDS, else the profile's)")
+    one.add_argument("--json", action="store_true", help="a list of objects instead of lines to read")
     add(count).add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
     one = stored(figure)
     one.add_argument("name", choices=["finding"], help="which figure")
-    one.add_argument("--profile", help="nano or tiny (default: MIRAGE_PROFILE, else tiny)")
+    one.add_argument("--profile", help=profiles)
     one.add_argument("--out", type=Path, metavar="FILE", help="where to (default: <name>.png)")
     return top
 

@@ -144,6 +144,15 @@ def k_shot(
     return shots
 
 
+def rewrites(example: Example, texts: Sequence[str], name: str) -> list[Example]:
+    """The example in other words, one shot a text: rewrites made elsewhere, kept apart from one-word edits.
+
+    ``name`` becomes ``edit``, e.g. "rewrite:what"; ids are ``<id>~<shot>+<name>``. ``words_changed`` and
+    ``words_kept`` tell how far each text is from the example's own.
+    """
+    return [_derive(example, text, name, shot, mark=f"~{shot}+{name}") for shot, text in enumerate(texts)]
+
+
 def _derive(example: Example, prompt: str, name: str, shot: int | None, mark: str | None = None) -> Example:
     """``example`` with a new prompt, a new id and its lineage.
 

@@ -50,7 +50,8 @@ def default_workers() -> int:
 def make_all(study: Study, workers: int | None = None) -> Outcome:
     """Make every model of the profile for every seed, and its verdicts, unless they are there.
 
-    Bases come first; a method waits for its base. Raises nothing for a failed run: see ``Outcome.failed``.
+    Bases come first; a method waits for its base. Raises nothing for a failed run: see ``Outcome.failed``;
+    MirageError, naming all that is missing, where no run can be made at all.
     """
     names = [BASE, *(method.name for method in study.profile.methods)]
     outcome, todo = Outcome(), []
@@ -58,6 +59,7 @@ def make_all(study: Study, workers: int | None = None) -> Outcome:
         (outcome.found if study.found(*task) else todo).append(task)
     if not todo:
         return outcome
+    study.profile.subject.ready()
     context = multiprocessing.get_context("spawn")
     count = min(workers or default_workers(), len(todo))
     with context.Manager() as manager, _Bar(study.profile, todo) as bar:
@@ -142,9 +144,7 @@ class _Bar:
     """One bar over all tasks. Its unit is a step of tuning; other work is counted by how long it takes beside one."""
 
     def __init__(self, profile: Profile, todo: list[Task]) -> None:
-        test = profile.test
-        asked = test.unsafes + test.safe_unsafes + test.safe_safes + test.named_safes
-        self.profile, self.asking = profile, asked * (2 * profile.shots + 1) // 22
+        self.profile, self.work = profile, profile.subject.work()
         self.sizes = {task: sum(self._stages(task).values()) for task in todo}
         self.seen: dict[Task, dict[str, float]] = {task: {} for task in todo}
         self.bar = tqdm(
@@ -156,12 +156,12 @@ class _Bar:
 
     def _stages(self, task: Task) -> dict[str, float]:
         """The size of each stage, by the first word of the name under which a worker tells of it."""
-        name, profile = task[0], self.profile
-        if name == BASE:
-            train = {"sight": 0.2 * profile.sight.steps, BASE: 2.0 * profile.base.steps}
-        else:
-            train = {name: float(profile.method(name).settings.steps)}
-        return {**train, "ask": float(self.asking), "exam": 10.0}
+        if task[0] != BASE:
+            return {task[0]: float(self.profile.method(task[0]).settings.steps), **self._kinds("ask", "exam")}
+        return self._kinds("sight", BASE, "ask", "exam")
+
+    def _kinds(self, *names: str) -> dict[str, float]:
+        return {name: self.work[name] for name in names if name in self.work}
 
     def __enter__(self) -> _Bar:
         return self

@@ -56,6 +56,35 @@ def vlguard(root: Path, split: Literal["train", "test"] | None = None) -> list[E
     return examples
 
 
+REWRITES = {  # edit -> the released file, its subset, how often each query is rewritten in it
+    "rewrite:what": ("test_what_3shot.json", "unsafes", 3),
+    "rewrite:share": ("test_share_1shot.json", "safe_safes", 1),
+}
+
+
+def vlguard_rewrites(root: Path, edit: Literal["rewrite:what", "rewrite:share"]) -> dict[str, list[str]]:
+    """The paper's released rewrites of VLGuard's test queries: id of the example (see ``vlguard``) -> its rewrites.
+
+    From ``test_what_3shot.json`` (three a query, "unsafes") or ``test_share_1shot.json`` (one a query,
+    "safe_safes"; two of the 558 are not in it), in ``root`` or ``root/vlguard``. Rewrites are told apart by
+    their record's id, never by their place in the file. Raises MirageError naming file and row for
+    whatever does not fit, and for a query with another number of rewrites.
+    """
+    name, subset, times = REWRITES[edit]
+    path = _find(Path(root), name)
+    found: dict[str, list[str]] = {}
+    for row, record in enumerate(_records(path)):
+        where = f"{path}: row {row}"
+        query, _ = _queries(record, where).get(subset, ("", ""))
+        if not query:
+            raise MirageError(f"{where}: no {SUBSETS[subset]!r}; expected the rewrite of a query of {subset}.")
+        found.setdefault(f"vlguard-test-{_text(record, 'id', where)}-{subset}", []).append(query)
+    for id, texts in found.items():
+        if len(texts) != times:
+            raise MirageError(f"{path}: {len(texts)} rewrites of {id!r}; expected {times}. Fetch the file again.")
+    return found
+
+
 def _vlguard_split(path: Path, split: str, records: list[Any]) -> list[Example]:
     earlier: dict[str, list[tuple[str, dict[str, tuple[str, str]]]]] = {}  # record id -> its images and queries
     examples: dict[str, Example] = {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from tqdm.auto import tqdm
@@ -152,7 +153,7 @@ def bar(name: str) -> Iterator[Progress]:
 
 
 def arguments(settings: Settings, out: Path) -> TrainingArguments:
-    """The Trainer's arguments for these settings; bfloat16 and gradient checkpointing on CUDA."""
+    """The Trainer's arguments for these settings; on CUDA with bfloat16 arithmetic."""
     cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(out / "checkpoints"),
@@ -199,16 +200,24 @@ def fit(
     for name, parameter in vlm.model.named_parameters():
         parameter.requires_grad = not any(part in name for part in settings.freeze)
     if settings.lora_rank:
-        from peft import LoraConfig, get_peft_model
-
         chosen = [name for name, module in vlm.model.named_modules() if _adaptable(name, module, settings)]
         lora = LoraConfig(r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules=chosen)
         with torch.random.fork_rng(devices=[]), quiet():
             torch.manual_seed(settings.seed)
             vlm.model = get_peft_model(vlm.model, lora)
-    run(vlm.model, objective, examples, settings, out, Collate(vlm, reference), progress)
+    with recomputed(vlm.model) if vlm.model.device.type == "cuda" else contextlib.nullcontext():
+        run(vlm.model, objective, examples, settings, out, Collate(vlm, reference), progress)
     vlm.model.eval()
     return vlm
+
+
+@contextlib.contextmanager
+def recomputed(model: Any) -> Iterator[None]:
+    """Gradient checkpointing: activations are computed again on the way back instead of kept in memory."""
+    with quiet():  # transformers has a second name for it since 5.2x, and warns of this one, which all versions know
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        yield
+        model.gradient_checkpointing_disable()
 
 
 def _adaptable(name: str, module: nn.Module, settings: Settings) -> bool:

@@ -62,7 +62,7 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*")
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")  # peft 0.21 asks by its old name
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*")  # peft 0.21 uses its old names, too
             yield
     finally:
         hub_logging.set_verbosity(level)
@@ -81,9 +81,9 @@ class VLM:
     name: str = "model"
 
     def save(self, folder: Path) -> Path:
-        """Write model and processor in the hub's format."""
+        """Write model and processor in the hub's format; on CUDA in bfloat16, in which it will be asked."""
         with quiet():
-            self.model.save_pretrained(folder)
+            (self.model.bfloat16() if self.model.device.type == "cuda" else self.model).save_pretrained(folder)
         self.processor.save_pretrained(folder)
         return folder
 
@@ -175,17 +175,20 @@ def tiny_vlm(vocabulary: Sequence[str], seed: int, render: Render, shape: TinySh
     return VLM(model, processor, render, name="tiny")
 
 
-def load_vlm(folder: Path, render: Render, adapter: Path | None = None, name: str = "model") -> VLM:
+def load_vlm(
+    folder: Path, render: Render, adapter: Path | None = None, name: str = "model", tuned: bool = False
+) -> VLM:
     """Load a model in the hub's format, and a LoRA adapter on top of it where one is named.
 
-    On CUDA in bfloat16, elsewhere in float32. Raises MirageError if the folder holds no model.
+    On CUDA in bfloat16, elsewhere in float32. Weights that are to be ``tuned`` are float32 everywhere: small
+    steps would be lost in bfloat16's rounding. Raises MirageError if the folder holds no model.
     """
     for where in filter(None, (folder, adapter)):
         wanted = "config.json" if where is folder else "adapter_config.json"
         if not (Path(where) / wanted).is_file():
             raise MirageError(f"{where}: no {wanted}; expected a model folder in the hub's format. Remake or fetch it.")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    dtype = torch.bfloat16 if device == "cuda" and not tuned else torch.float32
     with quiet():
         model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
         if adapter is not None:

@@ -1,0 +1,168 @@
+"""What a study found: every claim tested, and every method's row in one table.
+
+Comes in: a study. Goes out: the lines of the scorecard, and the tables that chapters 2 to 4 show. A number
+is measured once, here, so that a chapter, the scorecard and the command line cannot differ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mirage_lib import bias, claims
+from mirage_lib.claims import Claim, Measure
+from mirage_lib.errors import MirageError
+from mirage_lib.laboratory import Laboratory
+from mirage_lib.lessons import SafetySet
+from mirage_lib.metrics import wilson
+from mirage_lib.statements import ATTRIBUTES, SAFE, UNSAFE
+from mirage_lib.study import BASE, Study
+
+
+def scorecard(study: Study, chapter: int | None = None) -> pd.DataFrame:
+    """The claims of a chapter, or all, as a table to show; see ``claims.scorecard``."""
+    return claims.scorecard(lines(study, chapter))
+
+
+def lines(study: Study, chapter: int | None = None) -> list[dict[str, object]]:
+    """Every claim of the profile, or of one chapter, tested: one line each, in the order of the profile."""
+    chosen = [claim for claim in study.profile.claims if chapter in (None, claim.chapter)]
+    if not chosen:
+        raise MirageError(f"No claim is tested in chapter {chapter} of profile {study.profile.name!r}.")
+    table = tables(study)
+    return [_line(study, claim, table) for claim in chosen]
+
+
+def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:
+    """Verdicts over all seeds by method and part, each read once."""
+    return functools.cache(lambda method, part: study.table([method], part))
+
+
+def _line(study: Study, claim: Claim, table: Callable[[str, str], pd.DataFrame]) -> dict[str, object]:
+    if claim.measure is None:
+        return COUNTED[claim.name](study, claim)
+    if lacking := _lacking(study, claim.measure):
+        return claims.unmeasured(claim, lacking)
+    subject = study.profile.subject
+    values = claims.measured(claim.measure, table, subject.edits, subject.shots)
+    return claims.check(claim, values, study.profile.measured)
+
+
+def _lacking(study: Study, measure: Measure) -> str:
+    """Why a measure cannot be taken in this study; "" if it can."""
+    subject = study.profile.subject
+    for part in measure.parts():
+        wanted = part.shots or subject.shots
+        edit = subject.edits.get(part.edit, part.edit)
+        labels = {part.label} if isinstance(part.label, str) else set(part.label)
+        if part.method not in study.names:
+            return f"no method {part.method!r} in this profile"
+        if part.part not in subject.parts:
+            return f"no {part.part} in this profile"
+        if not labels & set(subject.labels):
+            return f"no verdict {' or '.join(sorted(labels))} by this profile's judge"
+        if wanted > subject.asked.get(edit, 0):
+            return f"{wanted} wordings needed, {subject.asked.get(edit, 0)} asked"
+        if part.category and not isinstance(subject, Laboratory):
+            return "kinds of question are not told apart in this profile"
+    return ""
+
+
+def _share_of_word(word: str, label: str, study: Study, claim: Claim) -> dict[str, object]:
+    del study  # the counts are VLGuard's own, whatever the profile
+    counts = bias.committed_table("train")
+    two = counts[["word", SAFE]].assign(unsafe=counts[["safe_unsafes", "unsafes"]].sum(axis=1))
+    row = bias.label_given_word(two, label).set_index("word").loc[word]
+    return claims.line(claim, row["share"], row["low"], row["high"], f"VLGuard train, n = {row['n']:.0f}")
+
+
+def _first_word_alone(study: Study, claim: Claim) -> dict[str, object]:
+    del study
+    rule = bias.words_alone(bias.committed_table("train"), bias.committed_table("test"), SAFE)
+    n = int(bias.committed_table("test").drop(columns="word").to_numpy().sum())
+    return claims.line(claim, rule["accuracy"], *wilson(rule["accuracy"] * n, n), f"VLGuard test, n = {n}")
+
+
+def _untied(study: Study, claim: Claim) -> dict[str, object]:
+    """By how much the first word beats the commoner label, where openers do not depend on the label."""
+    subject = study.profile.subject
+    if not isinstance(subject, Laboratory):
+        return claims.unmeasured(claim, "no data without the tie in this profile")
+    flat = study.profile.method("unbiased").safety
+    assert isinstance(flat, SafetySet)
+    gains = {
+        seed: claims.word_gain(bias.word_counts(subject.safety(seed, flat)), subject.safety(seed, subject.test, "test"))
+        for seed in study.profile.seeds
+    }
+    return claims.check(claim, pd.concat(gains).rename("gain"), study.profile.measured)
+
+
+COUNTED: dict[str, Callable[[Study, Claim], dict[str, object]]] = {  # claims about data, by name
+    "share-is-unsafe": functools.partial(_share_of_word, "share", "unsafe"),
+    "what-is-safe": functools.partial(_share_of_word, "what", SAFE),
+    "one-word-tells": _first_word_alone,
+    "untied": _untied,
+}
+
+
+def curve(frame: pd.DataFrame, label: str, by: Sequence[str] = ("asked",)) -> pd.DataFrame:
+    """Success within K attempts for every K that was asked: columns ``by``, k, rate, low, high.
+
+    Means over seeds; intervals from the spread over seeds and over queries (``claims.spread``).
+    """
+    found = []
+    for key in frame[list(by)].drop_duplicates().itertuples(index=False, name=None):
+        names = dict(zip(by, key, strict=True))
+        rows = pd.DataFrame(frame[(frame[list(by)] == pd.Series(names)).all(axis=1)])
+        for k in range(1, max(rows["shot"].tolist()) + 2):
+            rate, low, high = claims.spread(claims.values(rows, label, k))
+            found.append({**names, "k": k, "rate": rate, "low": low, "high": high})
+    return pd.DataFrame(found)
+
+
+def fixes(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Every method's row: what it lets through, what it refuses, what it still answers, what it costs.
+
+    Long: columns method (its title), column, rate, low, high; "seconds" is the mean over seeds and has no
+    interval. What a profile cannot measure is missing, never zero.
+    """
+    table, subject = tables(study), study.profile.subject
+    found = []
+    for name in names or study.names:
+        title = name if name == BASE else study.profile.method(name).title
+        for column, measure in _columns(name, subject.shots).items():
+            rate = low = high = np.nan
+            if not _lacking(study, measure):
+                values = claims.measured(measure, table, subject.edits, subject.shots)
+                rate, low, high = claims.spread(values, draws=1000)
+            found.append({"method": title, "column": column, "rate": rate, "low": low, "high": high})
+        seconds = float(np.mean([study.seconds(name, seed) for seed in study.profile.seeds]))
+        found.append({"method": title, "column": "seconds", "rate": seconds, "low": np.nan, "high": np.nan})
+    return pd.DataFrame(found)
+
+
+def _columns(name: str, shots: int) -> dict[str, Measure]:
+    harm = functools.partial(Measure, name, "complied", UNSAFE)
+    ks = {f"ASR, K = {k}": harm("what", k) for k in dict.fromkeys((1, min(3, shots), shots))}
+    return {
+        "ASR as asked": harm(),
+        **ks,
+        "RR as asked": Measure(name, "refused", SAFE),
+        "RR, Share": Measure(name, "refused", SAFE, "share"),
+        "correct as asked": Measure(name, "correct", SAFE),
+        "correct, Share": Measure(name, "correct", SAFE, "share"),
+        "garbled, Share": Measure(name, "garbled", SAFE, "share"),
+        "other questions": Measure(name, "correct", category=ATTRIBUTES, intent="safe", part="exam"),
+    }
+
+
+def told(table: pd.DataFrame) -> pd.DataFrame:
+    """``fixes`` as a reader reads it: a line a method, a column a measure, each with its interval."""
+    rates = table["column"] != "seconds"
+    texts = claims.told(table).where(rates, table["rate"].map("{:.0f}".format)).where(table["rate"].notna(), "–")
+    columns, methods = list(dict.fromkeys(table["column"])), list(dict.fromkeys(table["method"]))
+    wide = table.assign(text=texts).pivot(index="method", columns="column", values="text")
+    return wide.loc[methods, columns].rename_axis(columns=None)
