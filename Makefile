@@ -20,12 +20,12 @@ export MIRAGE_SEEDS := $(SEEDS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab test lint clean book-clean
+.PHONY: help book lab claims test lint clean book-clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
 	@echo
-	@echo "  PROFILE=tiny (default) or nano    SEEDS=3    WORKERS=2    PYTHON=python3.12"
+	@echo "  PROFILE=tiny (default) or nano    SEEDS=5    WORKERS=2    PYTHON=python3.12"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -37,6 +37,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 lab: $(READY) ## train and question the laboratory's models; resumes where it stopped
 	$(BIN)/python -m mirage_lib study --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WORKERS),--workers $(WORKERS))
+
+claims: lab ## test every claim of the book on the laboratory's results
+	$(BIN)/python -m mirage_lib claims --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS))
 
 book: lab ## build the book into _build/html
 	$(BIN)/python tools/build_book.py --profile $(PROFILE)

@@ -102,12 +102,13 @@ def figure(args: argparse.Namespace) -> int:
     from mirage_lib.store import Store, default_root
     from mirage_lib.study import Study
 
-    frame = Study(named_profile(args.profile), Store(args.store or default_root())).table(["posthoc"])
+    study = Study(named_profile(args.profile), Store(args.store or default_root()))
+    frame, edits = study.table(["posthoc"]), study.profile.subject.edits
     first = frame.query("shot == 0")
     panels = {}
     for title, subset, label, edit in (
-        ("Unsafe requests: share answered", "unsafes", "complied", "swap:what"),
-        ("Safe requests: share refused", "safe_safes", "refused", "swap:share"),
+        ("Unsafe requests: share answered", "unsafes", "complied", edits["what"]),
+        ("Safe requests: share refused", "safe_safes", "refused", edits["share"]),
     ):
         rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
         panels[title] = metrics.rate(rows, label, by=["seed", "asked"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from PIL import Image
 
 from mirage_lib.errors import MirageError
 
@@ -86,78 +84,6 @@ def use_style() -> None:
             "svg.fonttype": "none",
         }
     )
-
-
-def pictures(images: Sequence[Image.Image], titles: Sequence[str], height: float = 2.1, columns: int = 3) -> np.ndarray:
-    """Pictures side by side with a title above each; pixels are shown as they are. Returns their Axes."""
-    if not images or len(images) != len(titles):
-        raise MirageError(f"pictures: {len(images)} images and {len(titles)} titles; expected as many, at least one.")
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    _, axes = plt.subplots(rows, columns, figsize=(height * columns, height * 1.27 * rows), squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
-    for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        ax.imshow(image, interpolation="nearest")
-        ax.set_title(_wrapped(title, round(13 * height)), fontsize=9.5, fontweight="normal", loc="left")
-    return axes.flatten()[: len(images)]
-
-
-def things(
-    image: Callable[[str, str], Image.Image], marked: Sequence[tuple[str, str]], names: Sequence[Sequence[str]]
-) -> Axes:
-    """Every thing of the world in a grid, the marked ones framed and with an exclamation mark.
-
-    ``image(column, row)`` draws one; ``names`` are the columns' names and the rows'.
-    """
-    columns, rows = names
-    ax = plt.subplots(figsize=(0.95 * len(columns), 0.98 * len(rows)))[1]
-    for i, column in enumerate(columns):
-        for j, row in enumerate(rows):
-            ax.imshow(image(column, row), extent=(i + 0.06, i + 0.94, j + 0.94, j + 0.06))
-            if (column, row) in marked:
-                ax.add_patch(Rectangle((i + 0.04, j + 0.04), 0.92, 0.92, fill=False, edgecolor=WARM, linewidth=3))
-                _tell(ax, "!", (i + 0.2, j + 0.34), (0, 0), ha="center", fontsize=13, color=WARM, weight="bold")
-    ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0), aspect="equal")
-    ax.set_xticks(np.arange(len(columns)) + 0.5, columns)
-    ax.set_yticks(np.arange(len(rows)) + 0.5, rows)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    return ax
-
-
-def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> np.ndarray:
-    """A picture and what was asked and answered about it: one (question, reply, verdict) below the other.
-
-    The words at the start in which the questions differ stand out: they are what was changed.
-    """
-    _, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
-    axes[0].imshow(image, interpolation="nearest")
-    axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
-    asked = [question.split() for question, _, _ in turns]
-    same = 0
-    while all(len(words) > same + 1 and words[-1 - same] == asked[0][-1 - same] for words in asked):
-        same += 1
-    for row, (words, (_, reply, verdict)) in enumerate(zip(asked, turns, strict=True)):
-        first, rest = words[: len(words) - same], words[len(words) - same :]
-        line = {"textcoords": "offset points", "va": "baseline", "fontsize": 11.5}
-        start = axes[1].annotate(
-            " ".join(first), (0, row + 0.4), va="baseline", weight="bold", color=WARM, fontsize=11.5
-        )
-        axes[1].annotate(" ".join(rest), (1, row + 0.4), xycoords=(start, "data"), xytext=(5, 0), **line)
-        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.8), va="baseline", fontsize=11.5, style="italic")
-        colour = {"refused": "#5f6b73"}.get(verdict, COLOURS.get(verdict, QUIET))
-        style = {**line, "weight": "bold", "color": colour}
-        axes[1].annotate(verdict, (1, row + 0.8), xycoords=(said, "data"), xytext=(10, 0), **style)
-    for ax in axes:
-        ax.set_axis_off()
-    return axes
-
-
-def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 240) -> np.ndarray:
-    """One scene at the two sizes it is drawn at: for the model, and for a reader."""
-    small, large = render(address), render(address, reader)
-    return pictures([small, large], [f"the model: {small.width} pixels", f"a reader: {large.width} pixels"], 2.6)
 
 
 def word_label(
@@ -254,28 +180,7 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ``table`` is ``metrics.shares`` with a column ``line`` that names each bar.
     """
     ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.3))[1]
-    table = table.set_index("line").iloc[::-1]
-    left = np.zeros(len(table))
-    if unknown := [name for name in table.columns if name not in COLOURS and name != "n"]:
-        raise MirageError(f"verdict_shares: no colour for the label {unknown[0]!r}; see figures.COLOURS.")
-    for label in [label for label in COLOURS if label in table.columns and (table[label].to_numpy() >= 0.005).any()]:
-        wide = table[label].to_numpy(float)
-        style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
-        ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)
-        for y, (start, width) in enumerate(zip(left, wide, strict=True)):
-            if width > 0.06:
-                ax.text(
-                    start + width / 2,
-                    y,
-                    f"{width:.2f}",
-                    ha="center",
-                    va="center",
-                    color=_on(COLOURS[label]),
-                    fontsize=9,
-                    weight="bold",
-                )
-        left += wide
-    ax.set_xlim(0, 1)
+    _stack(ax, table.set_index("line").iloc[::-1])
     ax.set_xlabel("share of replies")
     figure = ax.get_figure()
     assert figure is not None
@@ -283,14 +188,74 @@ def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def trade_off(harm: Mapping[str, pd.DataFrame], replies: pd.DataFrame) -> np.ndarray:
+    """What each method lets through beside what it still answers, one line a method.
+
+    Left: rates of harm, each with its interval; ``harm`` holds a table (index method; rate, low, high) for
+    every mark, by its name. Right: what became of harmless requests, as in :func:`verdict_shares`, with the
+    methods as lines.
+    """
+    order = replies["line"].tolist()[::-1]
+    _, (left, right) = plt.subplots(1, 2, figsize=(8.8, 0.4 * len(order) + 1.7), sharey=True, width_ratios=[1, 1.25])
+    styles = [("o", "white", 46), ("o", WARM, 46), ("D", "#dba779", 26), ("s", "#dba779", 26)]
+    for (name, table), (marker, face, size) in zip(harm.items(), styles, strict=False):
+        rows = table.reindex(order)
+        left.hlines(order, rows["low"], rows["high"], color=WARM, linewidth=1, alpha=0.5)
+        left.scatter(rows["rate"], order, marker=marker, s=size, facecolor=face, edgecolor=WARM, label=name, zorder=3)
+    left.set(xlim=(-0.04, 1.04), xlabel="share of unsafe requests answered", title="Harm let through")
+    left.grid(axis="y", color="#e4e7e8", linewidth=0.8)
+    left.set_axisbelow(True)
+    _stack(right, replies.set_index("line").iloc[::-1])
+    right.set(xlabel="share of replies", title="Harmless requests under “Share”")
+    right.tick_params(axis="y", length=0)
+    for ax, columns in ((left, 1), (right, 2)):
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=columns, fontsize=9, borderaxespad=0)
+    return np.array([left, right])
+
+
+def scorecard(lines: Sequence[Mapping[str, Any]]) -> Axes:
+    """Every claim (``claims.line``) from top to bottom: value, interval, threshold, the paper's number, status."""
+    ax = plt.subplots(figsize=(8.8, 0.37 * len(lines) + 1.2))[1]
+    for row, line in enumerate(lines):
+        side, threshold = line["threshold"].rsplit(" ", 1)
+        ends = (float(threshold), 1.0) if side == "at least" else (-1.0, float(threshold))
+        ax.fill_betweenx([row - 0.42, row + 0.42], *ends, color="#e7f0f2", linewidth=0)
+        ax.vlines(float(threshold), row - 0.42, row + 0.42, color=COOL, linewidth=1)
+        good = line["status"] == "reproduced"
+        colour = COOL if good else WARM if line["status"] == "differs" else QUIET
+        if line["measured"] is not None:
+            ax.hlines(row, line["low"], line["high"], color=colour, linewidth=2)
+            ax.scatter(line["measured"], row, s=34, facecolor=colour if good else "white", edgecolor=colour, zorder=3)
+        if line["paper"] is not None:
+            ax.scatter(line["paper"], row, marker="x", s=26, color=INK, zorder=4)
+        _tell(ax, line["status"], (1, row), (6, 0), va="center", fontsize=9, color=colour, weight="bold")
+    ax.set_yticks(range(len(lines)), ["\n".join(textwrap.wrap(line["claim"], 52)) for line in lines], fontsize=8)
+    ax.set(xlim=(-1, 1), ylim=(len(lines) - 0.5, -0.5), xlabel="share of requests, or difference of two shares")
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def _stack(ax: Axes, table: pd.DataFrame) -> None:
+    """One bar per line of the table (its index), cut into its columns, which are labels."""
+    left = np.zeros(len(table))
+    if unknown := [name for name in table.columns if name not in COLOURS and name != "n"]:
+        raise MirageError(f"verdict_shares: no colour for the label {unknown[0]!r}; see figures.COLOURS.")
+    for label in [label for label in COLOURS if label in table.columns and (table[label].to_numpy() >= 0.005).any()]:
+        wide = table[label].to_numpy(float)
+        style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
+        ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)
+        number = {"ha": "center", "va": "center", "color": _on(COLOURS[label]), "fontsize": 9, "weight": "bold"}
+        for y, (start, width) in enumerate(zip(left, wide, strict=True)):
+            if width > 0.06:
+                ax.text(start + width / 2, y, f"{width:.2f}", **number)
+        left += wide
+    ax.set_xlim(0, 1)
+
+
 def _on(colour: str) -> str:
     """Ink that can be read on this colour."""
     red, green, blue = matplotlib.colors.to_rgb(colour)
     return INK if 0.3 * red + 0.6 * green + 0.1 * blue > 0.55 else "white"
-
-
-def _wrapped(text: str, width: int) -> str:
-    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""])
 
 
 def _tell(ax: Axes, text: str, at: tuple[float, Any], shift: tuple[float, float], **style: Any) -> None:

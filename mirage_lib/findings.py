@@ -18,6 +18,7 @@ from mirage_lib.errors import MirageError
 from mirage_lib.laboratory import Laboratory
 from mirage_lib.lessons import SafetySet
 from mirage_lib.metrics import wilson
+from mirage_lib.paper import rates
 from mirage_lib.statements import ATTRIBUTES, SAFE, UNSAFE
 from mirage_lib.study import BASE, Study
 
@@ -34,6 +35,15 @@ def lines(study: Study, chapter: int | None = None) -> list[dict[str, object]]:
         raise MirageError(f"No claim is tested in chapter {chapter} of profile {study.profile.name!r}.")
     table = tables(study)
     return [_line(study, claim, table) for claim in chosen]
+
+
+def tally(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
+    """How many claims of each chapter have each status."""
+    table = pd.DataFrame(lines)[["chapter", "status"]]
+    counts = table.groupby("chapter")["status"].value_counts().unstack(fill_value=0)
+    counts = counts.reindex(columns=["reproduced", "differs", "not measured"], fill_value=0)
+    counts.loc["all"] = counts.sum()
+    return counts.rename_axis(columns=None)
 
 
 def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:
@@ -159,10 +169,56 @@ def _columns(name: str, shots: int) -> dict[str, Measure]:
     }
 
 
-def told(table: pd.DataFrame) -> pd.DataFrame:
-    """``fixes`` as a reader reads it: a line a method, a column a measure, each with its interval."""
-    rates = table["column"] != "seconds"
-    texts = claims.told(table).where(rates, table["rate"].map("{:.0f}".format)).where(table["rate"].notna(), "–")
-    columns, methods = list(dict.fromkeys(table["column"])), list(dict.fromkeys(table["method"]))
+def told(table: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """``fixes`` as a reader reads it: a line a method, a column a measure (all, or those named), with intervals."""
+    whole = table["column"] == "seconds"
+    texts = claims.told(table).where(~whole, table["rate"].map("{:.0f}".format)).where(table["rate"].notna(), "–")
     wide = table.assign(text=texts).pivot(index="method", columns="column", values="text")
-    return wide.loc[methods, columns].rename_axis(columns=None)
+    chosen = list(columns) or list(dict.fromkeys(table["column"]))
+    return wide.loc[list(dict.fromkeys(table["method"])), chosen].rename_axis(columns=None)
+
+
+def outcomes_at_k(frame: pd.DataFrame, worst_first: Sequence[str]) -> pd.DataFrame:
+    """The worst verdict among the first K wordings of each query, for every K that was asked.
+
+    Columns: line ("K = 1", ...) and the share of queries by label, as ``figures.verdict_shares`` takes them.
+    """
+    if unknown := set(frame["label"]) - set(worst_first):
+        raise MirageError(f"outcomes_at_k: {', '.join(sorted(unknown))} not among {', '.join(worst_first)}.")
+    rank = frame["label"].map(list(worst_first).index)
+    found = []
+    for k in range(1, max(frame["shot"].tolist()) + 2):
+        first = frame.assign(rank=rank)[frame["shot"] < k]
+        worst = pd.Series(first.groupby(["seed", "root"])["rank"].min())
+        shares = {label: float((worst == number).mean()) for number, label in enumerate(worst_first)}
+        found.append({"line": f"K = {k}", **shares})
+    return pd.DataFrame(found)
+
+
+IN_THE_PAPER = {  # the paper's name of a method
+    "base": "LLaVA-1.5",
+    "posthoc": "Posthoc-SFT",
+    "mixed": "Mixed-SFT",
+    "npo": "NPO",
+    "rmu_early": "RMU",
+    "rmu": "RMU",
+}
+
+
+def beside_paper(study: Study, metric: str) -> pd.DataFrame:
+    """The paper's rates before and after the attack beside this study's: ``metric`` is "ASR" or "RR".
+
+    One line a method that both have; "after" is K = 3 for ASR and K = 1 for RR, as in the paper.
+    """
+    label, subset, edit, k = {"ASR": ("complied", UNSAFE, "what", 3), "RR": ("refused", SAFE, "share", 1)}[metric]
+    table, subject, found = tables(study), study.profile.subject, []
+    for name in [name for name in study.names if name in IN_THE_PAPER]:
+        quoted = rates(IN_THE_PAPER[name])
+        row = {"method": name if name == BASE else study.profile.method(name).title}
+        for when, role, shots in (("before", "", 1), ("after", edit, min(k, subject.shots))):
+            values = claims.measured(Measure(name, label, subset, role, shots), table, subject.edits, subject.shots)
+            mean, low, high = claims.spread(values)
+            row[f"{metric} {when}, here"] = f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+            row[f"{metric} {when}, paper"] = f"{quoted[f'{metric} {when}']:.2f}"
+        found.append(row)
+    return pd.DataFrame(found).set_index("method")

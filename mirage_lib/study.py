@@ -279,6 +279,12 @@ class Study:
             [self.verdicts(name, seed, part, judge) for name in names for seed in seeds], ignore_index=True
         )
 
+    def turns(self, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+        """Question, reply and verdict of each row, as a reader may see them (see the subject's ``shown``)."""
+        shown = self.profile.subject.shown
+        columns = rows[["prompt", "text", "label"]].itertuples(index=False, name=None)
+        return [(shown(prompt, False), shown(text, label == "complied"), label) for prompt, text, label in columns]
+
     def _ask(self, vlm: VLM, examples: list[Example], out: Path, name: str) -> None:
         tell = self.progress
         told = None if tell is None else lambda done, total: tell(name, done, total)

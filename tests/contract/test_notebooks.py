@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DRAWS = re.compile(r"\b(figures\.(?!use_style)\w+\(|plt\.|\.plot\(|\.imshow\()")
+DRAWS = re.compile(r"\b((figures|pictures)\.(?!use_style)\w+\(|plt\.|\.plot\(|\.imshow\()")
 MEAN_LINES, MOST_LINES, MOST_FUNCTION_LINES = 8, 25, 10
 
 

@@ -37,18 +37,22 @@ def never(name: str, done: int, total: int) -> None:
 @pytest.fixture(scope="session")
 def micro() -> Profile:
     """A profile of three runs a second each, under NANO's name, so that the command line can find it."""
+    lab = NANO.subject
     few = SafetySet(unsafes=8, safe_unsafes=8, safe_safes=8, named_safes=8)
     methods = {method.name: method for method in NANO.methods}
     short = {name: dataclasses.replace(methods[name].settings, steps=2, batch=4) for name in ("posthoc", "npo")}
     return dataclasses.replace(
         NANO,
         seeds=(0,),
-        shape=TinyShape(vision_width=16, vision_layers=2, width=32, layers=2, heads=2),
-        sight=dataclasses.replace(NANO.sight, steps=2, batch=16),
-        base=dataclasses.replace(NANO.base, steps=4, batch=8, save_every=2),
+        subject=dataclasses.replace(
+            lab,
+            shape=TinyShape(vision_width=16, vision_layers=2, width=32, layers=2, heads=2),
+            sight=dataclasses.replace(lab.sight, steps=2, batch=16),
+            base=dataclasses.replace(lab.base, steps=4, batch=8, save_every=2),
+            test=dataclasses.replace(few, placebo=0.0),
+            exam=3,
+        ),
         methods=tuple(
             dataclasses.replace(methods[name], safety=few, settings=settings) for name, settings in short.items()
         ),
-        test=dataclasses.replace(few, placebo=0.0),
-        exam=3,
     )

@@ -24,6 +24,7 @@ DATA = os.environ.get("MIRAGE_DATA", "")  # before the fixture below takes it aw
 COMMANDS = {
     "study": ("--store", "--profile", "--seeds", "--workers", "--remake-damaged"),
     "runs": ("--store", "--check"),
+    "claims": ("--store", "--profile", "--seeds", "--json"),
     "count": ("--data",),
     "figure": ("--store", "--profile", "--out"),
 }
@@ -64,7 +65,7 @@ def test_an_unknown_profile_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("error: There is no profile 'huge'")
     assert done.stderr.count("\n") == 1
-    assert "choose nano or tiny" in done.stderr
+    assert "choose one of nano, tiny, llava-nano, llava-7b" in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

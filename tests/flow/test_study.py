@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 import torch
 
+from mirage_lib import laboratory
 from mirage_lib import study as study_module
 from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
+from mirage_lib.generate import replies
 from mirage_lib.lessons import CLASSES, general_lessons
 from mirage_lib.objectives import NPO, SFT
 from mirage_lib.profiles import NANO, Profile
@@ -25,9 +27,12 @@ from mirage_lib.records import leaks
 from mirage_lib.runs import make_all
 from mirage_lib.scenes import BLANKS, VARIANTS, scene_at
 from mirage_lib.store import Store
-from mirage_lib.study import BASE, PARTS, Study, open_study
+from mirage_lib.study import BASE, Study, open_laboratory, open_study
 
+LAB = NANO.subject
+PARTS = LAB.parts
 NAMES = [BASE, *(method.name for method in NANO.methods)]
+TUNED = ("posthoc", "mixed", "posthoc_lora", "unbiased", "diversified")  # by SFT; the others unlearn
 TASKS = [(name, seed) for name in NAMES for seed in NANO.seeds]
 
 
@@ -45,14 +50,14 @@ def steps(store: Store) -> pd.Series:
 
 def test_the_table_has_every_root_shot_and_edit(nano: Study) -> None:
     table = nano.table(NAMES)
-    roots = sum(getattr(NANO.test, name) for name in CLASSES)
-    each = roots * NANO.shots * 2 + roots  # with the word and without; and the placebo once
+    roots = sum(getattr(LAB.test, name) for name in CLASSES)
+    each = roots * LAB.shots * 2 + roots  # with the word and without; and the placebo once
     assert len(table) == each * len(TASKS)
     assert set(zip(table["method"], table["seed"], strict=True)) == set(TASKS)
     assert not table.duplicated(["method", "seed", "root", "shot", "edit"]).any()
     for _, rows in table.groupby(["method", "seed"]):
         assert rows["root"].nunique() == roots
-        assert set(rows["shot"]) == set(range(NANO.shots))
+        assert set(rows["shot"]) == set(range(LAB.shots))
         edits = rows.groupby("intent")["edit"].unique().map(set).to_dict()
         assert edits == {
             "unsafe": {"", "swap:what", "suffix:kindly"},
@@ -79,7 +84,7 @@ def test_the_word_and_its_control_are_put_to_the_same_wordings(nano: Study, inte
 
 def test_the_exam_asks_every_kind(nano: Study) -> None:
     table = nano.verdicts(BASE, NANO.seeds[0], "exam")
-    assert set(table["category"]) == {kind for kind, _ in NANO.lessons} - {"blank"}
+    assert set(table["category"]) == {kind for kind, _ in LAB.lessons} - {"blank"}
     assert table["image"].str.contains("/blank/").any()
 
 
@@ -96,7 +101,7 @@ def test_both_judges_judge_the_same_replies(nano: Study, part: str) -> None:
 @pytest.mark.parametrize("seed", NANO.seeds)
 def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
     asked = [example for part in PARTS for example in nano.suite(part, seed)]
-    general = general_lessons(nano.world(seed), NANO.base.steps * NANO.base.batch, dict(NANO.lessons), seed)
+    general = general_lessons(nano.world(seed), LAB.base.steps * LAB.base.batch, dict(LAB.lessons), seed)
     taught = [one for method in NANO.methods for rows in nano.lessons(method, seed).values() for one in rows]
     assert leaks([*general, *taught], asked).empty
     for example in asked:
@@ -106,8 +111,8 @@ def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
 
 
 def test_a_test_picture_in_the_training_data_is_refused(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = study_module.safety_set
-    monkeypatch.setattr(study_module, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
+    real = laboratory.safety_set
+    monkeypatch.setattr(laboratory, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
     with pytest.raises(MirageError, match=r"posthoc: \d+ test pictures are in its training data"):
         nano.lessons(NANO.methods[0], NANO.seeds[0])
 
@@ -115,8 +120,8 @@ def test_a_test_picture_in_the_training_data_is_refused(nano: Study, monkeypatch
 def test_fine_tuning_refuses_what_unlearning_forgets(nano: Study) -> None:
     parts = {method.name: nano.lessons(method, NANO.seeds[0]) for method in NANO.methods}
     assert {name: list(rows) for name, rows in parts.items()} == {
-        **{name: ["train"] for name in ("posthoc", "mixed", "unbiased")},
-        **{name: ["forget", "retain"] for name in ("npo", "rmu")},
+        **{name: ["train"] for name in TUNED},
+        **{name: ["forget", "retain"] for name in NAMES if name not in (BASE, *TUNED)},
     }
     unsafe = {one.id: one.answers for one in parts["posthoc"]["train"] if one.intent == "unsafe"}
     assert len(set(unsafe.values())) == 1
@@ -143,8 +148,8 @@ def test_every_run_is_there_once(nano: Study) -> None:
     assert steps(nano.store).to_dict() == {
         "base": seeds,
         "tuned": seeds * len(NANO.methods),
-        "verdicts": seeds * len(NAMES) * len(PARTS),
-        "reference": seeds * 2,  # NPO's, and RMU's with the states of its layer
+        "verdicts": seeds * (len(NAMES) * len(PARTS) - 1),  # the base is examined in its own run
+        "reference": seeds * 3 * 2,  # NPO's, and RMU's with the states of either layer; for both sets of openers
     }
     assert nano.store.check() == []
 
@@ -166,20 +171,20 @@ def test_finished_runs_hold_neither_checkpoints_nor_parts(nano: Study) -> None:
 def test_a_model_is_the_one_that_was_asked(nano: Study) -> None:
     seed = NANO.seeds[0]
     rows = [example for example in nano.suite("attack", seed) if example.shot == 0][:40]
-    said = {r.example_id: r.text for r in study_module.replies(nano.model("mixed", seed), rows, NANO.decoding)}
+    said = {r.example_id: r.text for r in replies(nano.model("mixed", seed), rows, NANO.decoding)}
     table = nano.verdicts("mixed", seed).set_index("example_id")["text"]
     assert said == table[list(said)].to_dict()
 
 
 SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
-    "base.lr": (lambda p: dataclasses.replace(p, base=dataclasses.replace(p.base, lr=1e-3)), set(NAMES)),
-    "sight.steps": (lambda p: dataclasses.replace(p, sight=dataclasses.replace(p.sight, steps=21)), set(NAMES)),
-    "shape": (lambda p: dataclasses.replace(p, shape=dataclasses.replace(p.shape, width=64)), set(NAMES)),
-    "lessons": (lambda p: dataclasses.replace(p, lessons=(("recipe", 1.0),)), set(NAMES)),
-    "base_bar": (lambda p: dataclasses.replace(p, base_bar=0.1), set(NAMES)),
-    "exam": (lambda p: dataclasses.replace(p, exam=6), set(NAMES)),
-    "test": (lambda p: dataclasses.replace(p, test=dataclasses.replace(p.test, unsafes=17)), set(NAMES)),
-    "shots": (lambda p: dataclasses.replace(p, shots=3), set(NAMES)),
+    "base.lr": (lambda p: in_lab(p, base=dataclasses.replace(LAB.base, lr=1e-3)), set(NAMES)),
+    "sight.steps": (lambda p: in_lab(p, sight=dataclasses.replace(LAB.sight, steps=21)), set(NAMES)),
+    "shape": (lambda p: in_lab(p, shape=dataclasses.replace(LAB.shape, width=64)), set(NAMES)),
+    "lessons": (lambda p: in_lab(p, lessons=(("recipe", 1.0),)), set(NAMES)),
+    "base_bar": (lambda p: in_lab(p, base_bar=0.1), set(NAMES)),
+    "exam": (lambda p: in_lab(p, exam=6), set(NAMES)),
+    "test": (lambda p: in_lab(p, test=dataclasses.replace(LAB.test, unsafes=17)), set(NAMES)),
+    "shots": (lambda p: in_lab(p, shots=3), set(NAMES)),
     "decoding": (lambda p: dataclasses.replace(p, decoding=dataclasses.replace(p.decoding, batch=8)), set(NAMES)),
     "npo.beta": (lambda p: changed(p, "npo", objective=NPO(beta=0.2, forget_weight=0.03)), {"npo"}),
     "mixed.general": (lambda p: changed(p, "mixed", general=1), {"mixed"}),
@@ -192,8 +197,15 @@ SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
         {"unbiased"},
     ),
     "threads": (lambda p: dataclasses.replace(p, threads=2), set()),
+    "reference_batch": (lambda p: dataclasses.replace(p, reference_batch=8), set()),
+    "title": (lambda p: changed(p, "npo", title="other"), set()),
     "name": (lambda p: dataclasses.replace(p, name="other", measured=True, claims=()), set()),
 }
+
+
+def in_lab(profile: Profile, **settings: object) -> Profile:
+    """The profile with the laboratory's settings changed."""
+    return dataclasses.replace(profile, subject=dataclasses.replace(profile.subject, **settings))
 
 
 def changed(profile: Profile, name: str, **settings: object) -> Profile:
@@ -211,9 +223,13 @@ def test_a_changed_setting_is_another_run_and_nothing_else_is(nano: Study, setti
 
 def test_changed_code_is_another_run(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     real = study_module.code_fingerprint
-    for module, touched in (("train", set(NAMES)), ("judge", set(NAMES)), ("figures", set())):
+    everything = ("world", "laboratory", "train", "judge", "interview")
+    nothing = ("figures", "claims", "statements", "published")
+    for module in (*everything, *nothing):
         changed_code = lambda *names, module=module: real(*names) + ("x" if f"mirage_lib.{module}" in names else "")  # noqa: E731
-        monkeypatch.setattr(study_module, "code_fingerprint", changed_code)
+        for place in (study_module, laboratory):
+            monkeypatch.setattr(place, "code_fingerprint", changed_code)
+        touched = set(NAMES) if module in everything else set()
         assert {name for name in NAMES if not nano.found(name, NANO.seeds[0])} == touched, module
 
 
@@ -221,7 +237,7 @@ def test_changed_code_is_another_run(nano: Study, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_bar_stops_a_base_that_has_not_learned(micro: Profile, tmp_path: Path) -> None:
-    study = Study(dataclasses.replace(micro, base_bar=1.0), Store(tmp_path))
+    study = Study(in_lab(micro, base_bar=1.0), Store(tmp_path))
     message = r"Base model of seed 0: 0\.\d\d correct on questions of kind '\w+'; at least 1\.0 is needed"
     for ask in (lambda: study.base(0), lambda: study.tuned("posthoc", 0), lambda: study.verdicts("npo", 0)):
         with pytest.raises(MirageError, match=message):
@@ -231,7 +247,7 @@ def test_the_bar_stops_a_base_that_has_not_learned(micro: Profile, tmp_path: Pat
 
 
 def test_a_failed_base_fails_its_methods_and_says_why(micro: Profile, tmp_path: Path) -> None:
-    outcome = make_all(Study(dataclasses.replace(micro, base_bar=1.0), Store(tmp_path)), workers=1)
+    outcome = make_all(Study(in_lab(micro, base_bar=1.0), Store(tmp_path)), workers=1)
     assert (outcome.found, outcome.made) == ([], [])
     assert outcome.failed.keys() == {(name, 0) for name in (BASE, "posthoc", "npo")}
     assert outcome.failed[BASE, 0].startswith("Base model of seed 0")
@@ -357,7 +373,7 @@ def test_killed_and_made_by_two_workers_it_is_the_same_study(nano: Study, tmp_pa
     assert store.runs() == [], "it was killed too late to show anything"
     kill_when(command(*make), lambda: len(list(store.root.glob("tuned/*/manifest.json"))) > 0)
     finished = {run["path"]: run["made"] for run in store.runs()}
-    assert 0 < len(finished) < 20
+    assert 0 < len(finished) < len(nano.store.runs()) / len(NANO.seeds)
     assert store.check() == [], "a killed run passes for a finished one"
     last = command(*make)
     printed, errors = last.communicate(timeout=300)
@@ -377,8 +393,10 @@ def assert_same_study(one: Study, other: Study, seed: int) -> None:
         for part in PARTS:
             pd.testing.assert_frame_equal(one.verdicts(name, seed, part), other.verdicts(name, seed, part))
         runs = [study.base(seed) if name == BASE else study.tuned(name, seed) for study in (one, other)]
-        weights = [study.store.manifest(run)["files"] for study, run in zip((one, other), runs, strict=True)]
-        assert weights[0]["model/model.safetensors"] == weights[1]["model/model.safetensors"]
+        files = [study.store.manifest(run)["files"] for study, run in zip((one, other), runs, strict=True)]
+        weights = [{path: file for path, file in rows.items() if path.endswith(".safetensors")} for rows in files]
+        assert weights[0]
+        assert weights[0] == weights[1]
 
 
 def test_how_runs_are_spread_over_workers_changes_nothing(micro: Profile, tmp_path: Path) -> None:
@@ -406,6 +424,6 @@ def test_other_counts_of_first_words_are_other_runs(nano: Study, monkeypatch: py
     assert nano.found("posthoc", seed)
     base = nano.base(seed)
     counts = committed_counts()
-    monkeypatch.setattr(study_module, "committed_counts", lambda: counts.assign(count=counts["count"] + 1))
+    monkeypatch.setattr(laboratory, "committed_counts", lambda: counts.assign(count=counts["count"] + 1))
     assert not nano.found("posthoc", seed), "its openers were drawn from other counts"
     assert nano.base(seed) == base, "general lessons open uniformly, whatever the counts"

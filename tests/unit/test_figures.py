@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from mirage_lib import figures
+from mirage_lib import figures, pictures
 from mirage_lib.figures import CLASS_NAMES, COLOURS, QUIET, WARM
 from mirage_lib.judge import LABELS
 from mirage_lib.lessons import CLASSES
@@ -78,16 +78,37 @@ def picture(colour: str | tuple = "red", size: int = 8) -> Image.Image:
     return Image.new("RGB", (size, size), colour)
 
 
+METHODS = pd.Index(VERDICTS["line"], name="method")
+HARM = {
+    "as asked": pd.DataFrame({"rate": [0.1, 0.0], "low": [0.05, 0.0], "high": [0.2, 0.1]}, METHODS),
+    "K = 1": pd.DataFrame({"rate": [0.7, np.nan], "low": [0.6, np.nan], "high": [0.8, np.nan]}, METHODS),
+}
+
+
+def claimed(status: str, measured: float | None, paper: float | None, threshold: str) -> dict:
+    low, high = (None, None) if measured is None else (measured - 0.1, measured + 0.1)
+    line = {"claim": f"a claim that is {status}", "status": status, "measured": measured, "low": low, "high": high}
+    return {**line, "paper": paper, "threshold": threshold}
+
+
+LINES = [
+    claimed("reproduced", 0.7, 0.46, "at least 0.3"),
+    claimed("differs", 0.6, None, "at most 0.15"),
+    claimed("not measured", None, 0.1, "at most -0.3"),
+]
+
 DRAWINGS = {
-    "pictures": lambda: figures.pictures([picture()] * 2, ["one", "two"]),
-    "things": lambda: figures.things(lambda *_: picture(), [("ball", "red")], [("ball", "box"), ("red", "blue")]),
-    "conversation": lambda: figures.conversation(picture(), TURNS),
-    "two_sizes": lambda: figures.two_sizes(HERE, render),
+    "side_by_side": lambda: pictures.side_by_side([picture()] * 2, ["one", "two"]),
+    "things": lambda: pictures.things(lambda *_: picture(), [("ball", "red")], [("ball", "box"), ("red", "blue")]),
+    "conversation": lambda: pictures.conversation(picture(), TURNS),
+    "two_sizes": lambda: pictures.two_sizes(HERE, render),
     "word_label": lambda: figures.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
     "share_by_word": lambda: figures.share_by_word(SHARES),
     "before_after": lambda: figures.before_after({"one": MOVED, "two": MOVED}),
     "k_curves": lambda: figures.k_curves(CURVES, "asked", {"plain": "plain", "what": "with What"}, "rate"),
     "verdict_shares": lambda: figures.verdict_shares(VERDICTS),
+    "trade_off": lambda: figures.trade_off(HARM, VERDICTS),
+    "scorecard": lambda: figures.scorecard(LINES),
 }
 ON_GIVEN_AXES = {
     "word_label": lambda ax: figures.word_label(COUNTS, ["safe_safes", "unsafes"], ax=ax),
@@ -131,11 +152,13 @@ def bars(ax: Axes) -> dict[str, dict[str, tuple[float, float]]]:
 def test_every_public_function_is_drawn_here():
     public = {
         name
-        for name, value in vars(figures).items()
-        if inspect.isfunction(value) and value.__module__ == figures.__name__ and not name.startswith("_")
+        for module in (figures, pictures)
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }
     assert public == {*DRAWINGS, "use_style", "save"}
-    takes_axes = {name for name in DRAWINGS if "ax" in inspect.signature(getattr(figures, name)).parameters}
+    functions = {**vars(figures), **vars(pictures)}
+    takes_axes = {name for name in DRAWINGS if "ax" in inspect.signature(functions[name]).parameters}
     assert takes_axes == set(ON_GIVEN_AXES)
 
 
@@ -177,7 +200,7 @@ def test_the_style_is_set():
 
 def test_pictures_are_shown_as_they_are():
     images = [Image.fromarray(np.full((4, 4, 3), 10 * i, np.uint8)) for i in range(5)]
-    axes = figures.pictures(images, [f"number {i}" for i in range(5)])
+    axes = pictures.side_by_side(images, [f"number {i}" for i in range(5)])
     assert len(axes) == 5
     assert axes[0].get_subplotspec().get_gridspec().get_geometry() == (2, 3)
     for ax, image, number in zip(axes, images, range(5), strict=True):
@@ -190,7 +213,7 @@ def test_pictures_are_shown_as_they_are():
 
 @pytest.mark.parametrize(("count", "columns", "grid"), [(1, 3, (1, 1)), (3, 3, (1, 3)), (4, 2, (2, 2)), (3, 1, (3, 1))])
 def test_pictures_fill_rows(count, columns, grid):
-    axes = figures.pictures([picture()] * count, ["x"] * count, columns=columns)
+    axes = pictures.side_by_side([picture()] * count, ["x"] * count, columns=columns)
     assert axes[0].get_subplotspec().get_gridspec().get_geometry() == grid
     places = [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes]
     assert places == [(i // grid[1], i % grid[1]) for i in range(count)]
@@ -198,7 +221,7 @@ def test_pictures_fill_rows(count, columns, grid):
 
 def test_a_long_title_is_wrapped_whole():
     title = "What is the recipe for this thing, which has a name of many words?\n\nanswered: mix blim"
-    (ax,) = figures.pictures([picture()], [title], height=2)
+    (ax,) = pictures.side_by_side([picture()], [title], height=2)
     shown = ax.get_title(loc="left")
     assert shown.split() == title.split()
     assert max(map(len, shown.split("\n"))) <= 26
@@ -209,7 +232,7 @@ def test_things_stand_in_their_cells_and_the_marked_are_framed():
     columns, rows = ("ball", "box", "cone"), ("red", "blue")
     shades = {(column, row): 40 * i + 100 * j for i, column in enumerate(columns) for j, row in enumerate(rows)}
     marked = [("box", "red"), ("cone", "blue")]
-    ax = figures.things(lambda *thing: picture((shades[thing],) * 3), marked, [columns, rows])
+    ax = pictures.things(lambda *thing: picture((shades[thing],) * 3), marked, [columns, rows])
     assert [label.get_text() for label in ax.get_xticklabels()] == list(columns)
     assert [label.get_text() for label in ax.get_yticklabels()] == list(rows)
     found = {}
@@ -222,7 +245,7 @@ def test_things_stand_in_their_cells_and_the_marked_are_framed():
     frames = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
     assert [(columns[int(f.get_x())], rows[int(f.get_y())]) for f in frames] == marked
     assert texts(ax) == ["!"] * 2
-    assert [(columns[int(t.xy[0])], rows[int(t.xy[1])]) for t in ax.texts] == marked
+    assert [tuple(int(part) for part in text.get_position()) for text in ax.texts] == [(1, 0), (2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +259,7 @@ def test_things_stand_in_their_cells_and_the_marked_are_framed():
 def test_a_conversation_tells_every_turn_and_marks_what_differs(questions: list[str], changed: list[str]) -> None:
     image, verdicts = picture("blue"), ["complied", "refused"]
     turns = [(question, f"reply {i}", verdicts[i]) for i, question in enumerate(questions)]
-    left, right = figures.conversation(image, turns)
+    left, right = pictures.conversation(image, turns)
     assert (left.images[0].get_array() == np.asarray(image)).all()
     assert len(right.texts) == 4 * len(turns)
     heights = []
@@ -257,7 +280,7 @@ def test_a_conversation_tells_every_turn_and_marks_what_differs(questions: list[
 
 
 def test_a_scene_at_its_two_sizes():
-    small, large = figures.two_sizes(HERE, render, reader=96)
+    small, large = pictures.two_sizes(HERE, render, reader=96)
     assert (small.images[0].get_array() == np.asarray(render(HERE))).all()
     assert (large.images[0].get_array() == np.asarray(render(HERE, 96))).all()
     assert small.get_title(loc="left") == "the model: 24 pixels"
@@ -414,7 +437,7 @@ def test_a_machine_without_a_display_draws(tmp_path):
     code = """
 import matplotlib, pandas, pathlib, sys
 before = dict(matplotlib.rcParams)
-from mirage_lib import figures
+from mirage_lib import figures, pictures
 assert dict(matplotlib.rcParams) == before, "importing changes the style"
 assert "torch" not in sys.modules
 table = pandas.DataFrame({"line": ["base"], "refused": [1.0]})
@@ -428,3 +451,30 @@ print(matplotlib.get_backend().lower())
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["agg"]
     assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_trade_off_names_each_method_once_and_keeps_both_sides_in_line():
+    left, right = figures.trade_off(HARM, VERDICTS)
+    left.figure.canvas.draw()
+    lines = VERDICTS["line"].tolist()
+    assert [label.get_text() for label in left.get_yticklabels()] == lines[::-1]  # the first is at the top
+    marks = {str(group.get_label()): group.get_offsets() for group in left.collections if group.get_label() in HARM}
+    drawn = {name: {int(y): x for x, y in marks[name] if not np.ma.is_masked(x)} for name in HARM}
+    assert drawn["as asked"] == {0: 0.0, 1: 0.1}
+    assert {y: x for y, x in drawn["K = 1"].items() if not np.isnan(x)} == {1: 0.7}  # what is missing has no mark
+    assert {str(group.get_label()) for group in right.containers} >= {"correct", "refused"}
+    asked, shown = ([text.get_text() for text in ax.get_legend().get_texts()] for ax in (left, right))
+    assert asked == list(HARM)
+    assert "refused" in shown
+
+
+def test_a_scorecard_shows_value_interval_paper_and_status_of_each_claim():
+    ax = figures.scorecard(LINES)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [line["claim"] for line in LINES]
+    assert texts(ax) == [line["status"] for line in LINES]
+    points = [tuple(map(float, xy)) for group in ax.collections for xy in getattr(group, "get_offsets", list)()]
+    assert {(0.7, 0.0), (0.6, 1.0), (0.46, 0.0), (0.1, 2.0)} <= set(points)
+    spans = [group.get_paths()[0].get_extents().intervalx.tolist() for group in ax.collections if group.get_paths()]
+    for side in ([0.3, 1.0], [-1.0, 0.15], [-1.0, -0.3], [0.6, 0.8], [0.5, 0.7]):
+        assert any(span == pytest.approx(side) for span in spans)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first claim is at the top

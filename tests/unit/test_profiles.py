@@ -54,7 +54,7 @@ def test_an_unknown_profile_names_the_choices(name: str, monkeypatch: pytest.Mon
     for error in (given, found):
         assert repr(name) in str(error.value)
         assert "MIRAGE_PROFILE" in str(error.value)
-        assert "choose nano or tiny" in str(error.value)
+        assert "choose one of nano, tiny, llava-nano, llava-7b" in str(error.value)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -85,7 +85,9 @@ def test_a_bad_number_of_seeds_from_the_caller_is_explained(count: int) -> None:
 def test_a_profile_can_be_an_address_and_travel(profile: Profile) -> None:
     hash(profile)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        profile.shots = 3  # type: ignore[misc]
+        profile.threads = 3  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        profile.subject.shots = 3  # type: ignore[misc]
     json.dumps(canonical(profile))
     assert pickle.loads(pickle.dumps(profile)) == profile
     store = Store("runs")
@@ -98,6 +100,7 @@ def test_names_are_addresses_and_objectives_tell_their_types_apart(profile: Prof
     names = [method.name for method in profile.methods]
     assert len(set(names)) == len(names)
     assert "base" not in names
+    assert len({method.title for method in profile.methods}) == len(names), "tables tell methods apart by title"
     assert len(set(profile.seeds)) == len(profile.seeds)
     for method in profile.methods:
         assert profile.method(method.name) is method
@@ -109,7 +112,13 @@ def test_an_unknown_method_names_the_choices() -> None:
         NANO.method("magic")
 
 
+def test_a_claim_is_found_by_its_name_and_an_unknown_one_names_the_choices() -> None:
+    assert all(TINY.claim(claim.name) is claim for claim in TINY.claims)
+    with pytest.raises(MirageError, match=r"Profile 'nano' has no claim 'magic'; it has knows, .*npo-utility"):
+        NANO.claim("magic")
+
+
 def test_the_measured_profile_has_a_bar_and_the_other_says_it_measures_nothing() -> None:
     assert TINY.measured
-    assert TINY.base_bar >= 0.9
+    assert TINY.subject.base_bar >= 0.9
     assert not NANO.measured

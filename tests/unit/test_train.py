@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mirage_lib.objectives import NPO, RMU, SFT
 from mirage_lib.records import Example
 from mirage_lib.scenes import render
 from mirage_lib.train import Draws, Settings, fit
-from mirage_lib.vlm import VLM, TinyShape, reference_rows, tiny_vlm
+from mirage_lib.vlm import VLM, TinyShape, encode, reference_rows, tiny_vlm
 from mirage_lib.world import KINDS, World, vocabulary
 
 SMALL = TinyShape(vision_width=16, vision_layers=3, width=32, layers=2, heads=2)
@@ -125,6 +126,37 @@ def test_roles_are_drawn_apart_and_as_many_as_asked_for() -> None:
     assert len(draws) == 5
     assert [(len(draws[i]["forget"]), len(draws[i]["retain"])) for i in range(5)] == [(1, 2)] * 5
     assert order(draws, "retain")[:5] != order(draws, "forget")
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", [SHORT, LORA], ids=["all weights", "LoRA"])
+def test_activations_made_twice_change_no_gradient(tmp_path: Path, settings: Settings) -> None:
+    vlm = fit(fresh(), SFT(), {"train": ROWS}, dataclasses.replace(settings, steps=1), tmp_path)
+    model, part = vlm.model.train(), encode(vlm, ROWS[:8])
+    (text,) = [module for name, module in model.named_modules() if name.endswith("language_model")]
+    calls: list[int] = []
+    text.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+
+    def gradients() -> tuple[float, Weights]:
+        model.zero_grad()
+        loss = SFT()(model, {"train": part})["loss"]
+        loss.backward()
+        return loss.item(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    plain = gradients()
+    assert len(calls) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with train.recomputed(model):
+            assert text.gradient_checkpointing
+            again = gradients()
+    assert not text.gradient_checkpointing
+    assert len(calls) == 3, "activations were kept, not made again"
+    assert again[0] == plain[0]
+    assert again[1].keys() == plain[1].keys()
+    assert all(torch.allclose(again[1][name], plain[1][name]) for name in plain[1])
 
 
 # --- one loop ---------------------------------------------------------------------------------
