@@ -76,6 +76,7 @@ def count(args: argparse.Namespace) -> int:
 def claims(args: argparse.Namespace) -> int:
     """Test every claim of the book on the runs of the store; what is missing is made. Writes nothing."""
     from mirage_lib import findings
+    from mirage_lib.claims import tell
     from mirage_lib.profiles import named_profile
     from mirage_lib.store import Store, default_root
     from mirage_lib.study import Study
@@ -87,7 +88,9 @@ def claims(args: argparse.Namespace) -> int:
         return 0
     print(study.notice())
     for line in lines:
-        number = "–" if line["measured"] is None else "{measured:.2f} [{low:.2f}, {high:.2f}]".format(**line)
+        number = (
+            "–" if line["measured"] is None else tell(*(float(str(line[key])) for key in ("measured", "low", "high")))
+        )
         quoted = "" if line["paper"] is None else f"; the paper {line['paper']:.2f}"
         print(f"{line['status']:<12}  {number:<20}  {line['claim']} ({line['threshold']}{quoted})")
     counts = {status: sum(line["status"] == status for line in lines) for status in STATUSES}

@@ -143,8 +143,14 @@ def word_gain(counts: pd.DataFrame, examples: Sequence[Example], answered: str =
 
 def told(table: pd.DataFrame) -> pd.Series:
     """The rates of a table with their intervals as a reader reads them: "0.71 [0.66, 0.75]", unbroken."""
-    rows = table[["rate", "low", "high"]].to_numpy()
-    return pd.Series([f"{mean:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]" for mean, low, high in rows], index=table.index)
+    rows = table[["rate", "low", "high"]].to_numpy(float)
+    return pd.Series([tell(*row) for row in rows], index=table.index)
+
+
+def tell(mean: float, low: float, high: float) -> str:
+    """A number and its interval in two decimals: "0.71 [0.66, 0.75]", unbroken and without a negative nought."""
+    mean, low, high = (round(value, 2) + 0.0 for value in (mean, low, high))
+    return f"{mean:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]"
 
 
 def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
@@ -158,13 +164,20 @@ def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int =
     if not groups:
         raise MirageError("There are no values to test the claim on.")
     random, count = np.random.default_rng(seed), len(groups)
-    means = np.stack([rows[random.integers(0, len(rows), (draws, count, len(rows)))].mean(2) for rows in groups])
+    means = np.stack([_redrawn_means(rows, (draws, count), random) for rows in groups])
     chosen = random.integers(0, count, (1, draws, count))
     low, high = np.quantile(np.take_along_axis(means, chosen, axis=0)[0].mean(1), [(1 - level) / 2, (1 + level) / 2])
     rest = 3 / len(table) if table.nunique() == 1 else 0.0
     least = -1.0 if table.name == "gain" or table.min() < 0 else 0.0
     mean = float(np.mean([rows.mean() for rows in groups]))
     return mean, max(least, float(low) - rest), min(1.0, float(high) + rest)
+
+
+def _redrawn_means(rows: np.ndarray, size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    """Means of as many values drawn with replacement, ``size`` times. There are but two or three different values
+    (0, 1; -1, 0, 1), so how often each is drawn is all that need be drawn: a multinomial count."""
+    kinds, counts = np.unique(rows, return_counts=True)
+    return random.multinomial(len(rows), counts / len(rows), size) @ kinds / len(rows)
 
 
 def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, object]:

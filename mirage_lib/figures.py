@@ -174,14 +174,14 @@ def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str
     return ax
 
 
-def verdict_shares(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+def verdict_shares(table: pd.DataFrame, xlabel: str = "share of replies", ax: Axes | None = None) -> Axes:
     """What became of the replies: one bar per line of the table, cut into labels whose shares sum to one.
 
     ``table`` is ``metrics.shares`` with a column ``line`` that names each bar.
     """
     ax = ax or plt.subplots(figsize=(7.4, 0.5 * len(table) + 1.3))[1]
     _stack(ax, table.set_index("line").iloc[::-1])
-    ax.set_xlabel("share of replies")
+    ax.set_xlabel(xlabel)
     figure = ax.get_figure()
     assert figure is not None
     figure.legend(*ax.get_legend_handles_labels(), ncols=5, loc="outside upper center", fontsize=9.5)
@@ -214,7 +214,10 @@ def trade_off(harm: Mapping[str, pd.DataFrame], replies: pd.DataFrame) -> np.nda
 
 
 def scorecard(lines: Sequence[Mapping[str, Any]]) -> Axes:
-    """Every claim (``claims.line``) from top to bottom: value, interval, threshold, the paper's number, status."""
+    """Every claim (``claims.line``) from top to bottom: value, interval, threshold, the paper's number, status.
+
+    A line parts the chapters.
+    """
     ax = plt.subplots(figsize=(8.8, 0.37 * len(lines) + 1.2))[1]
     for row, line in enumerate(lines):
         side, threshold = line["threshold"].rsplit(" ", 1)
@@ -228,6 +231,8 @@ def scorecard(lines: Sequence[Mapping[str, Any]]) -> Axes:
             ax.scatter(line["measured"], row, s=34, facecolor=colour if good else "white", edgecolor=colour, zorder=3)
         if line["paper"] is not None:
             ax.scatter(line["paper"], row, marker="x", s=26, color=INK, zorder=4)
+        if row and line["chapter"] != lines[row - 1]["chapter"]:
+            ax.axhline(row - 0.5, color=QUIET, linewidth=0.8)
         _tell(ax, line["status"], (1, row), (6, 0), va="center", fontsize=9, color=colour, weight="bold")
     ax.set_yticks(range(len(lines)), ["\n".join(textwrap.wrap(line["claim"], 52)) for line in lines], fontsize=8)
     ax.set(xlim=(-1, 1), ylim=(len(lines) - 0.5, -0.5), xlabel="share of requests, or difference of two shares")
@@ -245,6 +250,7 @@ def _stack(ax: Axes, table: pd.DataFrame) -> None:
         style: dict[str, Any] = {"color": COLOURS[label], "hatch": HATCHES.get(label, ""), "edgecolor": "white"}
         ax.barh(table.index, wide, left=left, label=label, linewidth=0.4, **style)
         number = {"ha": "center", "va": "center", "color": _on(COLOURS[label]), "fontsize": 9, "weight": "bold"}
+        number |= {"bbox": {"facecolor": COLOURS[label], "edgecolor": "none", "pad": 1.5}}  # legible on a hatch
         for y, (start, width) in enumerate(zip(left, wide, strict=True)):
             if width > 0.06:
                 ax.text(start + width / 2, y, f"{width:.2f}", **number)

@@ -40,7 +40,7 @@ def lines(study: Study, chapter: int | None = None) -> list[dict[str, object]]:
 def tally(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
     """How many claims of each chapter have each status."""
     table = pd.DataFrame(lines)[["chapter", "status"]]
-    counts = table.groupby("chapter")["status"].value_counts().unstack(fill_value=0)
+    counts = pd.crosstab(table["chapter"], table["status"])
     counts = counts.reindex(columns=["reproduced", "differs", "not measured"], fill_value=0)
     counts.loc["all"] = counts.sum()
     return counts.rename_axis(columns=None)
@@ -147,7 +147,7 @@ def fixes(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
             rate = low = high = np.nan
             if not _lacking(study, measure):
                 values = claims.measured(measure, table, subject.edits, subject.shots)
-                rate, low, high = claims.spread(values, draws=1000)
+                rate, low, high = claims.spread(values)
             found.append({"method": title, "column": column, "rate": rate, "low": low, "high": high})
         seconds = float(np.mean([study.seconds(name, seed) for seed in study.profile.seeds]))
         found.append({"method": title, "column": "seconds", "rate": seconds, "low": np.nan, "high": np.nan})
@@ -218,7 +218,7 @@ def beside_paper(study: Study, metric: str) -> pd.DataFrame:
         for when, role, shots in (("before", "", 1), ("after", edit, min(k, subject.shots))):
             values = claims.measured(Measure(name, label, subset, role, shots), table, subject.edits, subject.shots)
             mean, low, high = claims.spread(values)
-            row[f"{metric} {when}, here"] = f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+            row[f"{metric} {when}, here"] = claims.tell(mean, low, high)
             row[f"{metric} {when}, paper"] = f"{quoted[f'{metric} {when}']:.2f}"
         found.append(row)
     return pd.DataFrame(found).set_index("method")

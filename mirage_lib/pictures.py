@@ -63,9 +63,11 @@ def things(
 def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> np.ndarray:
     """A picture and what was asked and answered about it: one (question, reply, verdict) below the other.
 
-    The words at the start in which the questions differ stand out: they are what was changed.
+    The words at the start in which the questions differ stand out: they are what was changed. Long texts are
+    cut, with a mark.
     """
-    _, axes = plt.subplots(1, 2, figsize=(7.6, 0.86 * len(turns) + 0.5), width_ratios=[1, 2.7])
+    turns = [(_cut(question, 64), _cut(reply, 54), verdict) for question, reply, verdict in turns]
+    _, axes = plt.subplots(1, 2, figsize=(8.2, 0.86 * len(turns) + 0.5), width_ratios=[1, 3.2])
     axes[0].imshow(image, interpolation="nearest")
     axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
     asked = [question.split() for question, _, _ in turns]
@@ -92,6 +94,10 @@ def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 24
     """One scene at the two sizes it is drawn at: for the model, and for a reader."""
     small, large = render(address), render(address, reader)
     return side_by_side([small, large], [f"the model: {small.width} pixels", f"a reader: {large.width} pixels"], 2.6)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -158,6 +158,7 @@ NANO = dataclasses.replace(
 """For tests."""
 
 _VLGUARD, _PAPERS = VLGuardSet(), VLGuardSet(("unsafes", "safe_safes"))
+_DOWN = tuple(f"layers.{layer}.mlp.down_proj" for layer in (5, 6, 7))  # what the released RMU tunes
 _EPOCH, _EIGHTHS = 1023, 1279  # unsafe requests, one a step; ten epochs of eight a step
 _TUNE = Settings(steps=70, batch=4, accumulate=32, lr=2e-5, schedule="cosine", warmup=0.03)
 _UNLEARN = Settings(steps=_EPOCH, batch=1, lr=5e-7, schedule="cosine", warmup=0.03)
@@ -180,19 +181,20 @@ LLAVA_7B = Profile(
         Method("npo", "NPO", NPO(beta=0.9, per="token"), _PAPERS, _UNLEARN),
         # finetune_unlearn_lora.sh
         Method("npo_lora", "NPO, LoRA", NPO(beta=0.7, per="token"), _PAPERS, _UNLEARN_LORA),
-        # finetune_unlearn.sh: ten epochs are set there, but the retain data end after one, and no later step trains
+        # finetune_unlearn.sh: ten epochs are set there, but the retain data end after one, and no later step trains.
+        # The output of decoder layer 7, counted from 0, is hidden_states[8].
         Method(
             "rmu_early",
             "RMU, layer 7",
-            RMU(7, coeff=10, hold_weight=1),
+            RMU(8, coeff=10.0, hold_weight=1.0),
             _PAPERS,
-            dataclasses.replace(_UNLEARN, lr=1e-6),
+            dataclasses.replace(_UNLEARN, lr=1e-6, only=_DOWN),
         ),
         # finetune_unlearn_lora.sh
         Method(
             "rmu_lora",
             "RMU, layer 15, LoRA",
-            RMU(15, coeff=10, hold_weight=0, retain_weight=1.2),
+            RMU(16, coeff=10.0, hold_weight=0.0, retain_weight=1.2),
             _PAPERS,
             _UNLEARN_LORA,
         ),
@@ -210,10 +212,10 @@ scripts/v1_5/finetune.sh and finetune_lora.sh: learning rate, batch of 128, warm
 epochs of VLGuard, which is our choice: the epochs behind the paper's checkpoints are not known. *Mixed* needs
 LLaVA's own training mix and is left out. Harmful answers are the base's own, not the worst of four models'.
 
-Machine: CUDA, bfloat16 arithmetic and gradient checkpointing. Memory: about 155 GiB to tune all weights
-(kept in float32: at these rates bfloat16 weights would round every step away), 20 GiB to ask and for LoRA with
-checkpointing. Disk: 14 GB a tuned model. Time, worked out and not measured: on one H200 about an hour to
-tune a LoRA method, 10 to 30 minutes for the others, half an hour to ask each model.
+Machine: CUDA, bfloat16 arithmetic and gradient checkpointing. Memory: about 126 GiB to tune all weights (kept
+in float32: at these rates bfloat16 weights would round every step away), 32 GiB for RMU, which tunes three
+matrices, 21 GiB for LoRA and to ask. Disk: 14 GB a tuned model. Time, worked out and not measured: on one H200
+about an hour to tune a LoRA method, 10 to 30 minutes for the others, half an hour to ask each model.
 Numbers to expect, from the paper (share of replies, before -> after; K = 3 for ASR): untuned ASR .64 -> .90, RR
 .00 -> .00; Posthoc ASR .00 -> .47, RR .03 -> .91; NPO ASR .02 -> .13, RR .03 -> .12; RMU ASR .01 -> .10, RR .01
 -> .08. The paper's judge of harm is a large model; the phrase list used here counts more replies as harm.
@@ -222,11 +224,12 @@ Numbers to expect, from the paper (share of replies, before -> after; K = 3 for 
 
 def _short(method: Method) -> Method:
     """The same method, two steps long, for a model of two layers."""
-    objective = (
-        dataclasses.replace(method.objective, layer=1) if isinstance(method.objective, RMU) else method.objective
-    )
+    objective = method.objective
+    if isinstance(objective, RMU):
+        objective = dataclasses.replace(objective, layer=1)
     rank = 2 if method.settings.lora_rank else 0
-    settings = dataclasses.replace(method.settings, steps=2, batch=2, accumulate=1, lora_rank=rank)
+    only = ("layers.0.mlp.down_proj",) if method.settings.only else ()
+    settings = dataclasses.replace(method.settings, steps=2, batch=2, accumulate=1, lora_rank=rank, only=only)
     return dataclasses.replace(method, objective=objective, settings=settings)
 
 

@@ -27,6 +27,7 @@ from mirage_lib.errors import MirageError
 from mirage_lib.judge import Judge, ReleasedKeywords
 from mirage_lib.records import Example
 from mirage_lib.sources import DATA, REWRITES, data_folder, vlguard, vlguard_rewrites
+from mirage_lib.train import Settings
 from mirage_lib.vlm import Render
 from mirage_lib.world import PLACEBO
 
@@ -34,9 +35,9 @@ WEIGHTS, SHOW = "MIRAGE_WEIGHTS", "MIRAGE_SHOW_HARM"
 MODULES = ("errors", "records", "sources", "published")  # the code that makes its examples
 CLIP_MEAN = (122, 116, 104)  # the mean colour of CLIP's pictures, with which LLaVA-1.5 pads
 READER = 336  # pixels a side of a picture for a reader
-# Bytes that one parameter takes while it is tuned (float32 weight, gradient, two moments), and while it only
-# computes; half as much again for everything else.
-TUNED, FROZEN = 16 * 1.5, 2 * 1.5
+# Bytes that one parameter takes while it is tuned (float32 weight, gradient, two moments), while a few are tuned
+# (float32 weight), and while it only computes (bfloat16); with a part for everything else.
+TUNED, FEW_TUNED, FROZEN = 16 * 1.2, 4 * 1.2, 2 * 1.6
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,14 @@ class Published:
             raise MirageError(f"weights: {folder} has no {', '.join(lost)}. Fetch {self.weights} again.")
         return folder
 
-    def missing(self, full: bool) -> list[str]:
-        """What a run needs and this machine lacks, one sentence each; ``full``: all weights are to be tuned."""
-        found = []
+    def missing(self, settings: Settings | None) -> list[str]:
+        """What it takes to tune with these settings (None: to ask) and this machine lacks, one sentence each."""
+        found, frozen = [], settings is None or settings.lora_rank > 0
+        each = FROZEN if frozen else FEW_TUNED if settings and settings.only else TUNED
         try:
-            need, have = _parameters(self.folder()) * (TUNED if full else FROZEN), _memory()
+            need, have = _parameters(self.folder()) * each, _memory()
             if need > have:
-                remedy = " Keep to the LoRA methods, or use a larger machine." if full else " Use a larger machine."
+                remedy = " Use a larger machine." if frozen else " Keep to the LoRA methods, or use a larger machine."
                 found.append(f"memory: about {need / 2**30:.0f} GiB needed, {have / 2**30:.0f} GiB here.{remedy}")
         except MirageError as error:
             found.append(str(error))
@@ -133,9 +135,9 @@ class Published:
             found.append(f"data: {error}")
         return found
 
-    def ready(self, full: bool = False) -> None:
+    def ready(self, settings: Settings | None = None) -> None:
         """Raise MirageError, naming all that is missing, if a run cannot be made here."""
-        if found := self.missing(full):
+        if found := self.missing(settings):
             raise MirageError("This profile cannot run here:" + "".join(f"\n- {one}" for one in found))
 
     @property

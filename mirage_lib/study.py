@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Study:
     profile: Profile
     store: Store
     progress: Progress | None = None  # told of every step of work; None draws a bar where it takes long
+    _seen: dict[tuple[Path, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def names(self) -> list[str]:
@@ -162,7 +163,7 @@ class Study:
         settings = self._settings(method, seed)
 
         def make(out: Path) -> None:
-            self.profile.subject.ready(full=not settings.lora_rank)
+            self.profile.subject.ready(settings)
             base = self.base_model(seed)
             parts = self.lessons(method, seed)
             reference = self.reference(seed, parts, method.objective) if method.objective.needs_reference else None
@@ -245,12 +246,13 @@ class Study:
             path = self.base(seed)  # it was examined when it was made
         else:
             path = self._get("verdicts", self._verdicts_spec(name, seed, part), make)
-        frame = transcript(path, judge or subject.judge)
-        classes = {example.id: subject.class_of(example) for example in read(path / "examples.parquet", Example)}
-        asked = frame["edit"].map(lambda edit: ASKED.get(edit, edit))
-        return frame.assign(
-            method=name, seed=seed, subset=frame["example_id"].map(lambda name: classes[name]), asked=asked
-        )
+        judge = judge or subject.judge
+        if (path, judge) not in self._seen:
+            frame = transcript(path, judge)
+            classes = {example.id: subject.class_of(example) for example in read(path / "examples.parquet", Example)}
+            asked, subsets = frame["edit"].map(lambda edit: ASKED.get(edit, edit)), frame["example_id"].map(classes.get)
+            self._seen[path, judge] = frame.assign(method=name, seed=seed, subset=subsets, asked=asked)
+        return self._seen[path, judge].copy()
 
     def _verdicts_spec(self, name: str, seed: int, part: str) -> dict[str, Any]:
         model = self._base_key(seed) if name == BASE else self.store.address("tuned", self._tuned_spec(name, seed)).name

@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
+from mirage_lib.errors import MirageError
 from mirage_lib.records import Example
 from mirage_lib.vlm import VLM, encode, quiet
 
@@ -45,6 +46,7 @@ class Settings:
     clip: float = 1.0  # largest norm of the gradient
     per_item: tuple[tuple[str, int], ...] = ()  # examples of a role per draw, where not 1
     freeze: tuple[str, ...] = ("vision_tower",)  # parameters whose names hold one of these stay
+    only: tuple[str, ...] = ()  # if any: parameters whose names hold none of these stay, too
     lora_rank: int = 0  # 0 tunes everything that is not frozen
     lora_alpha: int = 16
     accumulate: int = 1  # batches per step; means over tokens are then taken batch by batch
@@ -198,7 +200,10 @@ def fit(
     untuned model, by example id.
     """
     for name, parameter in vlm.model.named_parameters():
-        parameter.requires_grad = not any(part in name for part in settings.freeze)
+        chosen = not settings.only or any(part in name for part in settings.only)
+        parameter.requires_grad = chosen and not any(part in name for part in settings.freeze)
+    if not any(parameter.requires_grad for parameter in vlm.model.parameters()):
+        raise MirageError(f"No parameter is left to tune: freeze is {settings.freeze}, only is {settings.only}.")
     if settings.lora_rank:
         chosen = [name for name, module in vlm.model.named_modules() if _adaptable(name, module, settings)]
         lora = LoraConfig(r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules=chosen)

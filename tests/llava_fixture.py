@@ -26,6 +26,8 @@ from transformers import (
     LlavaProcessor,
 )
 
+from mirage_lib.vlm import quiet
+
 SIDE, PATCH = 28, 14  # pixels: four image tokens
 IMAGE_TOKENS = (SIDE // PATCH) ** 2
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -218,7 +220,8 @@ def make_llava(folder: Path, seed: int = 0, shard: str = "50GB") -> Path:
         chat_template=TEMPLATE,
         num_additional_image_tokens=1,
     )
-    model.half().save_pretrained(folder, max_shard_size=shard)
+    with quiet():
+        model.half().save_pretrained(folder, max_shard_size=shard)
     processor.save_pretrained(folder)
     _name_as_the_hub(folder)
     return folder

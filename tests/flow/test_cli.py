@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mirage_lib import profiles, runs, sources
+from mirage_lib import findings, profiles, runs, sources
 from mirage_lib.__main__ import main
 from mirage_lib.errors import MirageError
 from mirage_lib.profiles import NANO, Profile
@@ -161,6 +163,41 @@ def test_runs_of_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["runs", "--check", "--store", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().err == ""
     assert not (tmp_path / "none").exists()
+
+
+def test_claims_are_tested_on_the_runs_of_the_store(nano: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    before = nano.store.runs()
+    assert main(["claims", "--profile", "nano", "--store", str(nano.store.root)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    first, *lines, last = printed.out.splitlines()
+    assert first == nano.notice()
+    for text, line in zip(lines, findings.lines(nano), strict=True):
+        assert re.match(rf"{line['status']} +(–|-?\d\.\d\d\s\[-?\d\.\d\d,\s-?\d\.\d\d\]) +\S", text)
+        assert f"{line['claim']} ({line['threshold']}" in text
+    (half,) = [text for text in lines if "three attempts" in text]
+    assert re.match(r"not measured +– +Within three .* \(at least 0\.5; the paper 0\.47\)$", half)
+    assert last == f"3 reproduced, 0 differs, {len(NANO.claims) - 3} not measured."
+    assert nano.store.runs() == before
+
+
+def test_claims_can_be_read_by_a_program(nano: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["claims", "--profile", "nano", "--store", str(nano.store.root), "--json"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == findings.lines(nano)
+    assert main([*arguments, "--seeds", "1"]) == 0
+    assert {tuple(line["seeds"]) for line in json.loads(capsys.readouterr().out)} == {(), (0,)}
+
+
+def test_claims_make_what_is_missing(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested = (micro.claim("what-breaks"), micro.claim("no-bias-no-break"))
+    monkeypatch.setitem(profiles.PROFILES, "nano", dataclasses.replace(micro, claims=tested))
+    assert main(["claims", "--profile", "nano", "--store", str(tmp_path), "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert [line["measured on"] for line in lines] == ["1 seed, 8 queries", "no method 'unbiased' in this profile"]
+    assert {run["step"] for run in Store(tmp_path).runs()} == {"base", "tuned", "verdicts"}
 
 
 def test_the_figure_is_drawn_from_the_store(nano: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

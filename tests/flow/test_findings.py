@@ -45,17 +45,17 @@ def as_in_the_paper(method: str, category: str, edit: str, shot: int, number: in
 
 
 def asked(profile: Profile, says: Says, method: str, part: str) -> pd.DataFrame:
-    """Verdicts on 60 unsafe and 60 safe queries a seed, every wording and edit that the profile's suite has."""
+    """Verdicts on some sixty unsafe and as many safe queries a seed, in every wording and edit of the suite."""
     found = []
-    for kind in ("harm", "recipe", "recipe", "recipe", *ATTRIBUTES):
+    for kind, count in {"harm": 60, "recipe": 40, **dict.fromkeys(ATTRIBUTES, 7)}.items():
         intent, subset, word = ("unsafe", "unsafes", "what") if kind == "harm" else ("safe", "safe_safes", "share")
-        for number in range(60 if kind == "harm" else 10):
-            root = f"{kind} {len(found)}" if kind == "recipe" else f"{kind} {number}"
+        for number in range(count):
             edits = ["", profile.subject.edits[word], profile.subject.edits["placebo"]] if part == "attack" else [""]
             for edit in edits:
                 for shot in range(profile.subject.asked[edit] if part == "attack" else 1):
                     label = says(method, kind, edit, shot, number)
-                    found.append((root, shot, edit, label, "recipe" if kind == "harm" else kind, intent, subset))
+                    category = "recipe" if kind == "harm" else kind
+                    found.append((f"{kind} {number}", shot, edit, label, category, intent, subset))
     table = pd.DataFrame(found, columns=["root", "shot", "edit", "label", "category", "intent", "subset"])
     rows = [table.assign(seed=seed, method=method) for seed in profile.seeds]
     return pd.concat(rows, ignore_index=True)
@@ -107,6 +107,13 @@ def test_a_line_is_what_the_table_says(nano: Study) -> None:
     }.items():
         assert lines[name]["measured"] == pytest.approx(expected)
         assert lines[name]["measured on"] == "2 seeds, 32 queries"
+
+
+def test_claims_are_tallied_by_chapter() -> None:
+    given = [(2, "differs"), (1, "reproduced"), (2, "reproduced"), (2, "differs")]
+    table = findings.tally([{"chapter": chapter, "status": status} for chapter, status in given])
+    assert table.columns.tolist() == ["reproduced", "differs", "not measured"]
+    assert table.T.to_dict("list") == {1: [1, 0, 0], 2: [1, 2, 0], "all": [2, 2, 0]}
 
 
 @pytest.mark.parametrize("chapter", range(5))
@@ -280,7 +287,7 @@ def test_fixes_has_a_row_for_every_method_and_column(nano: Study) -> None:
     assert table[["method", "column"]].to_numpy().tolist() == [[title, name] for title in titles for name in COLUMNS]
     assert table["rate"].notna().all()
     rates = table[table["column"] != "seconds"]
-    assert ((0 <= rates["low"]) & (rates["low"] <= rates["rate"]) & (rates["rate"] <= rates["high"])).all()
+    assert ((rates["low"] >= 0) & (rates["low"] <= rates["rate"]) & (rates["rate"] <= rates["high"])).all()
     found = table.set_index(["method", "column"])["rate"]
     verdicts = nano.table(["npo"])
     rows = verdicts[(verdicts["edit"] == "swap:share") & (verdicts["shot"] == 0) & (verdicts["subset"] == "safe_safes")]
@@ -336,4 +343,4 @@ def test_the_papers_rates_stand_beside_those_measured(tmp_path: Path, monkeypatc
     assert table["ASR after, paper"].tolist() == ["0.90", "0.47", "0.55", "0.13", "0.10", "0.10"]
     here = [cell.split()[0] for cell in table["ASR after, here"]]
     assert here == ["1.00", "1.00", "1.00", "0.00", "0.00", "0.00"]
-    assert table.loc["SFT (Posthoc)", "ASR before, here"].startswith("0.00 [0.00, ")
+    assert table.loc["SFT (Posthoc)", "ASR before, here"].split() == ["0.00", "[0.00,", "0.02]"]

@@ -20,9 +20,10 @@ from mirage_lib import study as study_module
 from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
 from mirage_lib.generate import replies
+from mirage_lib.interview import transcript
 from mirage_lib.lessons import CLASSES, general_lessons
 from mirage_lib.objectives import NPO, SFT
-from mirage_lib.profiles import NANO, Profile
+from mirage_lib.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
 from mirage_lib.records import leaks
 from mirage_lib.runs import make_all
 from mirage_lib.scenes import BLANKS, VARIANTS, scene_at
@@ -88,6 +89,21 @@ def test_the_exam_asks_every_kind(nano: Study) -> None:
     assert table["image"].str.contains("/blank/").any()
 
 
+def test_the_base_is_examined_once_in_its_own_run(nano: Study) -> None:
+    seed = NANO.seeds[0]
+    own = transcript(nano.base(seed), "oracle")
+    pd.testing.assert_frame_equal(nano.verdicts(BASE, seed, "exam")[own.columns], own)
+    assert own["example_id"].tolist() == [example.id for example in nano.suite("exam", seed)]
+    models = {run["spec"]["model"] for run in nano.store.runs() if run["spec"].get("part") == "exam"}
+    assert len(models) == len(NANO.seeds) * len(NANO.methods)
+
+
+def test_the_judge_is_the_subjects_unless_named(nano: Study) -> None:
+    seed = NANO.seeds[0]
+    pd.testing.assert_frame_equal(nano.verdicts("npo", seed), nano.verdicts("npo", seed, judge=LAB.judge))
+    assert set(nano.table(["npo"], judge="released_keywords")["judge"]) == {"released_keywords"}
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_both_judges_judge_the_same_replies(nano: Study, part: str) -> None:
     oracle = nano.verdicts("npo", NANO.seeds[0], part)
@@ -130,6 +146,11 @@ def test_fine_tuning_refuses_what_unlearning_forgets(nano: Study) -> None:
     assert len(parts["mixed"]["train"]) == len(parts["posthoc"]["train"]) + NANO.method("mixed").general
 
 
+def test_a_row_is_told_as_question_reply_and_verdict(nano: Study) -> None:
+    rows = nano.verdicts("npo", NANO.seeds[0]).iloc[:3]
+    assert nano.turns(rows) == list(zip(rows["prompt"], rows["text"], rows["label"], strict=True))
+
+
 # --- made once, found again -------------------------------------------------------------------
 
 
@@ -166,6 +187,14 @@ def test_finished_runs_hold_neither_checkpoints_nor_parts(nano: Study) -> None:
         names = {path.name for path in run["path"].rglob("*")}
         assert not names & {"checkpoints", "parts", "seen", "fresh"}
     assert str(nano.store.root) not in (nano.base(NANO.seeds[0]) / "manifest.json").read_text()
+
+
+def test_the_time_of_a_run_is_in_its_manifest(nano: Study) -> None:
+    assert nano.names == NAMES
+    for name in (BASE, "npo"):
+        run = nano.base(NANO.seeds[1]) if name == BASE else nano.tuned(name, NANO.seeds[1])
+        assert nano.seconds(name, NANO.seeds[1]) == nano.store.manifest(run)["seconds"] > 0
+    assert nano.base_model(NANO.seeds[1]) == nano.base(NANO.seeds[1]) / "model"
 
 
 def test_a_model_is_the_one_that_was_asked(nano: Study) -> None:
@@ -269,6 +298,9 @@ def test_the_reference_is_made_once_and_shared(micro: Profile, tmp_path: Path) -
     study.tuned("wide", 0)
     assert steps(study.store)["reference"] == 2, "other examples do"
     assert (first / "manifest.json").stat().st_mtime_ns == made
+    other = in_lab(study.profile, base=dataclasses.replace(study.profile.subject.base, lr=1e-3))
+    Study(other, study.store).tuned("npo", 0)
+    assert steps(study.store)["reference"] == 3, "another base does, too"
 
 
 def test_a_lora_method_is_an_adapter_on_its_base(micro: Profile, tmp_path: Path) -> None:
@@ -335,6 +367,21 @@ def test_a_chapter_opens_the_study_of_its_environment(monkeypatch: pytest.Monkey
     study = open_study()
     assert (study.profile.name, study.profile.seeds, study.store.root) == ("nano", NANO.seeds[:1], tmp_path / "kept")
     assert "not measured" in study.notice()
+
+
+@pytest.mark.parametrize(("profile", "laboratory"), [(NANO, NANO), (TINY, TINY), (LLAVA_NANO, NANO), (LLAVA_7B, TINY)])
+def test_the_laboratory_is_open_whatever_the_profile(
+    profile: Profile, laboratory: Profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MIRAGE_PROFILE", profile.name)
+    monkeypatch.setenv("MIRAGE_STORE", str(tmp_path))
+    monkeypatch.delenv("MIRAGE_SEEDS", raising=False)
+    study = open_laboratory()
+    assert (study.profile, study.store.root) == (laboratory, tmp_path)
+    assert study.world(0).seed == 0
+    if profile is not laboratory:
+        with pytest.raises(MirageError, match=rf"'{profile.name}' has no drawn world; see study\.open_laboratory"):
+            open_study().world(0)
 
 
 # --- many processes, killed -------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirage_lib.attacks import OneWord, Suffix, k_shot
+from mirage_lib.attacks import OneWord, Suffix, k_shot, rewrites
 from mirage_lib.errors import MirageError
 from mirage_lib.records import Example
 
@@ -122,6 +122,42 @@ def test_k_shot_refuses_what_it_cannot_tell_apart():
         k_shot([example("Share it")], reworded, [OneWord("what"), OneWord("what")], k=1)
     with pytest.raises(MirageError, match="given twice"):
         k_shot([example("Share it")], reworded, [None, None], k=1)
+
+
+def test_rewrites_are_shots_of_one_root_in_their_order():
+    root = example("Share the red box.")
+    rows = rewrites(root, ["What is the red box?", "Share the red box.", "Where to?"], "rewrite:what")
+    assert [(one.id, one.shot, one.prompt) for one in rows] == [
+        ("a~0+rewrite:what", 0, "What is the red box?"),
+        ("a~1+rewrite:what", 1, "Share the red box."),
+        ("a~2+rewrite:what", 2, "Where to?"),
+    ]
+    assert {(one.root, one.parent, one.edit) for one in rows} == {("a", "a", "rewrite:what")}
+    assert [one.words_changed for one in rows] == [2, 0, 4]
+    assert [one.words_kept for one in rows] == [pytest.approx(3 / 4), 1.0, 0.0]
+    same = ("source", "split", "image", "intent", "answers", "category")
+    assert all(getattr(one, field) == getattr(root, field) for one in rows for field in same)
+    assert root == example("Share the red box.")
+
+
+def test_a_query_without_rewrites_has_none():
+    assert rewrites(example("Share it."), [], "rewrite:share") == []
+
+
+def test_two_rewrites_alike_are_two_shots():
+    rows = rewrites(example("Share it."), ["What is it?", "What is it?"], "rewrite:what")
+    assert [one.shot for one in rows] == [0, 1]
+    assert len({one.id for one in rows}) == 2
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=4))
+def test_no_rewrite_is_lost_or_changed(prompt, texts):
+    rows = rewrites(example(prompt), texts, "rewrite:what")
+    assert [one.prompt for one in rows] == texts
+    assert len({one.id for one in rows}) == len(texts)
+    assert all(0 <= one.words_kept <= 1 and one.words_changed >= 0 for one in rows)
+    assert all((one.words_changed == 0) == (one.words_kept == 1.0) for one in rows if one.prompt == prompt)
 
 
 edits = st.sampled_from(

@@ -22,6 +22,7 @@ from mirage_lib.claims import (
     measured,
     scorecard,
     spread,
+    tell,
     told,
     unmeasured,
     values,
@@ -184,6 +185,7 @@ def test_a_rate_is_told_with_its_interval():
     assert shown == {"x": "0.71 [0.66, 0.76]", "y": "0.00 [0.00, 0.12]", "z": "-0.50 [-1.00, 0.00]"}
     assert not told(table).str.contains(" ").any(), "a line break would part a rate from its interval"
     assert told(table[["high", "low", "rate"]]).equals(told(table))
+    assert tell(-0.004, -0.1, -0.0).replace("\u00a0", " ") == "0.00 [-0.10, 0.00]", "no negative nought"
     assert told(table.iloc[:0]).tolist() == []
 
 

@@ -88,7 +88,7 @@ HARM = {
 def claimed(status: str, measured: float | None, paper: float | None, threshold: str) -> dict:
     low, high = (None, None) if measured is None else (measured - 0.1, measured + 0.1)
     line = {"claim": f"a claim that is {status}", "status": status, "measured": measured, "low": low, "high": high}
-    return {**line, "paper": paper, "threshold": threshold}
+    return {**line, "paper": paper, "threshold": threshold, "chapter": len(status)}
 
 
 LINES = [
@@ -462,7 +462,7 @@ def test_the_trade_off_names_each_method_once_and_keeps_both_sides_in_line():
     drawn = {name: {int(y): x for x, y in marks[name] if not np.ma.is_masked(x)} for name in HARM}
     assert drawn["as asked"] == {0: 0.0, 1: 0.1}
     assert {y: x for y, x in drawn["K = 1"].items() if not np.isnan(x)} == {1: 0.7}  # what is missing has no mark
-    assert {str(group.get_label()) for group in right.containers} >= {"correct", "refused"}
+    assert {str(group.get_label()) for group in right.containers} >= {"complied", "refused"}
     asked, shown = ([text.get_text() for text in ax.get_legend().get_texts()] for ax in (left, right))
     assert asked == list(HARM)
     assert "refused" in shown

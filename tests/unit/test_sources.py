@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirage_lib.errors import MirageError
-from mirage_lib.sources import data_folder, vlguard
+from mirage_lib.sources import REWRITES, data_folder, vlguard, vlguard_rewrites
 
 SAFE = {
     "id": "toy_1",
@@ -183,6 +183,108 @@ def test_no_query_is_lost(tmp_path_factory, texts):
     ]
     examples = vlguard(put(tmp_path_factory.mktemp("toy"), records), "train")
     assert [example.prompt for example in examples] == texts
+
+
+# --- the paper's rewrites ---------------------------------------------------------------------
+
+WHAT, SHARE = "test_what_3shot.json", "test_share_1shot.json"
+
+
+def unsafe(id: str, query: str) -> dict:
+    """An unsafe record with another query, as the released file of "What" holds it."""
+    return {**UNSAFE, "id": id, "instr-resp": [{"instruction": query, "response": "I'm sorry, no."}]}
+
+
+def safe(id: str, query: str) -> dict:
+    """A safe record with another safe query, as the released file of "Share" holds it."""
+    return {**SAFE, "id": id, "instr-resp": [{"safe_instruction": query, "response": "Green."}, SAFE["instr-resp"][1]]}
+
+
+def released(folder: Path, name: str, records: object) -> Path:
+    """A folder that holds a released file of rewrites and no other."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(records), "utf-8")
+    return folder
+
+
+THREE = {"a": ["What mug?", "What cup?", "What jar?"], "b": ["What box?", "What lid?", "What box?"]}
+
+
+def test_the_rewrites_of_what_stand_under_their_query(tmp_path):
+    released(tmp_path, WHAT, [unsafe(id, text) for id, texts in THREE.items() for text in texts])
+    assert vlguard_rewrites(tmp_path, "rewrite:what") == {
+        "vlguard-test-a-unsafes": ["What mug?", "What cup?", "What jar?"],
+        "vlguard-test-b-unsafes": ["What box?", "What lid?", "What box?"],
+    }
+
+
+def test_rewrites_are_told_apart_by_id_and_not_by_place(tmp_path):
+    turns = [unsafe(id, texts[i]) for i in range(3) for id, texts in list(THREE.items())[:: -1 if i else 1]]
+    assert [record["id"] for record in turns] == ["a", "b", "b", "a", "b", "a"]
+    released(tmp_path / "vlguard", WHAT, turns)
+    found = vlguard_rewrites(tmp_path, "rewrite:what")  # in the folder above, too
+    assert found == {f"vlguard-test-{id}-unsafes": texts for id, texts in THREE.items()}
+
+
+def test_the_rewrites_of_share_are_of_the_safe_query_alone(tmp_path):
+    released(tmp_path, SHARE, [safe("k_1", "Share the colour of the kite."), safe("k_2", "Share your kite.")])
+    assert vlguard_rewrites(tmp_path, "rewrite:share") == {
+        "vlguard-test-k_1-safe_safes": ["Share the colour of the kite."],
+        "vlguard-test-k_2-safe_safes": ["Share your kite."],
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_another_number_of_rewrites_is_named(tmp_path, count):
+    rows = [unsafe("a", text) for text in THREE["a"]] + [unsafe("b", f"What lid {i}?") for i in range(count)]
+    with pytest.raises(MirageError, match=rf"{count} rewrites of 'vlguard-test-b-unsafes'; expected 3") as raised:
+        vlguard_rewrites(released(tmp_path, WHAT, rows), "rewrite:what")
+    assert str(tmp_path / WHAT) in str(raised.value)
+    with pytest.raises(MirageError, match="2 rewrites of 'vlguard-test-k-safe_safes'; expected 1"):
+        vlguard_rewrites(released(tmp_path, SHARE, [safe("k", "Share it."), safe("k", "Share.")]), "rewrite:share")
+
+
+@pytest.mark.parametrize(
+    ("edit", "name", "record", "key"),
+    [
+        ("rewrite:what", WHAT, SAFE, "'instruction'; expected the rewrite of a query of unsafes"),
+        ("rewrite:share", SHARE, UNSAFE, "'safe_instruction'; expected the rewrite of a query of safe_safes"),
+        ("rewrite:what", WHAT, unsafe("a", ""), "'instruction'; expected the rewrite of a query of unsafes"),
+    ],
+)
+def test_a_rewrite_of_another_subset_or_of_nothing_is_named_with_its_row(tmp_path, edit, name, record, key):
+    good = [unsafe("a", text) for text in THREE["a"]] if name == WHAT else [safe("k", "Share it.")]
+    with pytest.raises(MirageError, match=f"no {key}") as raised:
+        vlguard_rewrites(released(tmp_path, name, [*good, record]), edit)
+    assert f"{tmp_path / name}: row {len(good)}" in str(raised.value)
+
+
+@pytest.mark.parametrize("edit", REWRITES)
+def test_a_missing_file_of_rewrites_is_named_with_its_origin(tmp_path, edit):
+    name, _, _ = REWRITES[edit]
+    with pytest.raises(MirageError, match=f"No {name} in") as raised:
+        vlguard_rewrites(put(tmp_path, [SAFE]), edit)
+    assert "released" in str(raised.value), "VLGuard's own page does not have it"
+
+
+@pytest.mark.skipif(not os.environ.get("MIRAGE_DATA"), reason="MIRAGE_DATA is not set")
+@pytest.mark.parametrize("edit", REWRITES)
+def test_the_published_rewrites(edit):
+    folder = Path(os.environ["MIRAGE_DATA"])
+    found, (_, subset, times) = vlguard_rewrites(folder, edit), REWRITES[edit]
+    assert {edit: len(found), "times": times} in (
+        {"rewrite:what": 442, "times": 3},
+        {"rewrite:share": 556, "times": 1},
+    )
+    test = {example.id: example for example in vlguard(folder, "test")}
+    assert set(found) <= set(test)
+    assert {test[id].category for id in found} == {subset}
+    without = [id for id, example in test.items() if example.category == subset and id not in found]
+    assert without == (
+        [] if edit == "rewrite:what" else [f"vlguard-test-PrivacyAlert_test_{number}-safe_safes" for number in (1, 2)]
+    )
+    opening = [text.split()[0].lower() == edit.removeprefix("rewrite:") for texts in found.values() for text in texts]
+    assert sum(opening) / len(opening) > 0.99
 
 
 @pytest.mark.skipif(not os.environ.get("MIRAGE_DATA"), reason="MIRAGE_DATA is not set")

@@ -18,6 +18,7 @@ from transformers import TrainerState
 from transformers.utils import logging as hub_logging
 
 from mirage_lib import train
+from mirage_lib.errors import MirageError
 from mirage_lib.lessons import general_lessons
 from mirage_lib.objectives import NPO, RMU, SFT
 from mirage_lib.records import Example
@@ -254,6 +255,20 @@ def test_without_frozen_parts_the_tower_moves_up_to_the_layer_that_is_read(tmp_p
     assert any("vision_tower" in name for name in moved(before, after))
     assert stayed
     assert all("layers.2." in name or "post_layernorm" in name or "position_ids" in name for name in stayed)
+
+
+def test_only_the_parameters_named_move_and_the_frozen_stay(tmp_path: Path) -> None:
+    before = weights(fresh())
+    after = trained(dataclasses.replace(SHORT, only=("layers.0.mlp", "lm_head")), tmp_path)
+    text = {f"model.language_model.layers.0.mlp.{name}_proj.weight" for name in ("gate", "up", "down")}
+    assert any("vision_tower" in name and "layers.0.mlp" in name for name in before), "the tower has such a part, too"
+    assert moved(before, after) == {*text, "lm_head.weight"}
+
+
+@pytest.mark.parametrize("settings", [{"only": ("router",)}, {"only": ("vision_tower",)}, {"freeze": ("",)}])
+def test_settings_that_leave_nothing_to_tune_are_explained(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(MirageError, match="No parameter is left to tune"):
+        trained(dataclasses.replace(SHORT, **settings), tmp_path)
 
 
 def test_lora_moves_its_adapters_alone(tmp_path: Path) -> None:

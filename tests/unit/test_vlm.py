@@ -100,6 +100,14 @@ def test_a_folder_without_a_model_is_named(folder, tmp_path):
         load_vlm(folder, render, adapter=tmp_path)
 
 
+def test_on_cuda_only_weights_that_are_to_be_tuned_keep_every_digit(folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(LlavaForConditionalGeneration, "to", lambda model, device: model)  # no such device here
+    for tuned, dtype in ((False, torch.bfloat16), (True, torch.float32)):
+        loaded = load_vlm(folder, render, tuned=tuned)
+        assert {parameter.dtype for parameter in loaded.model.parameters()} == {dtype}
+
+
 def test_an_adapter_comes_back(folder, tmp_path):
     tuned = load_vlm(folder, render)
     before = {name: value.clone() for name, value in tuned.model.state_dict().items()}
