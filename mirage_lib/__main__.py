@@ -88,9 +88,8 @@ def claims(args: argparse.Namespace) -> int:
         return 0
     print(study.notice())
     for line in lines:
-        number = (
-            "–" if line["measured"] is None else tell(*(float(str(line[key])) for key in ("measured", "low", "high")))
-        )
+        values = [float(str(line[key])) for key in ("measured", "low", "high") if line[key] is not None]
+        number = tell(*values).replace("\u00a0", " ") if values else "–"
         quoted = "" if line["paper"] is None else f"; the paper {line['paper']:.2f}"
         print(f"{line['status']:<12}  {number:<20}  {line['claim']} ({line['threshold']}{quoted})")
     counts = {status: sum(line["status"] == status for line in lines) for status in STATUSES}

@@ -72,8 +72,8 @@ def measured(
     """The measure's values per seed and root.
 
     ``table(method, part)`` gives verdicts, ``edits`` the edit that plays each role, ``shots`` how many
-    attempts the attack makes. Raises MirageError as :func:`values` does, and where what is subtracted is
-    not of the same queries.
+    attempts the attack makes. Raises MirageError as :func:`values` does, and where a query has nothing to be
+    compared with.
     """
     frame = table(measure.method, measure.part)
     chosen = frame["edit"] == (edits[measure.edit] if measure.edit else "")
@@ -84,10 +84,10 @@ def measured(
     if measure.less is None:
         return own
     other = measured(measure.less, table, edits, shots)
-    if not own.index.equals(other.index):
+    if not own.index.isin(other.index).all():
         raise MirageError("The queries of the two measures are not the same; compare like with like.")
-    change = (own - other).rename("gain")
-    return change.abs() if measure.absolute else change
+    change = own - other.loc[own.index]  # a released attack may leave queries out: those are compared with nothing
+    return change.abs().rename("share") if measure.absolute else change.rename("gain")
 
 
 def values(frame: pd.DataFrame, label: str | Sequence[str], shots: int = 1) -> pd.Series:

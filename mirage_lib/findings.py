@@ -101,6 +101,8 @@ def _untied(study: Study, claim: Claim) -> dict[str, object]:
     subject = study.profile.subject
     if not isinstance(subject, Laboratory):
         return claims.unmeasured(claim, "no data without the tie in this profile")
+    if "unbiased" not in study.names:
+        return claims.unmeasured(claim, "no method 'unbiased' in this profile")
     flat = study.profile.method("unbiased").safety
     assert isinstance(flat, SafetySet)
     gains = {

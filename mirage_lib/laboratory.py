@@ -64,7 +64,7 @@ class Laboratory:
         """How many wordings of a query are asked with each edit."""
         return {"": self.shots, "swap:what": self.shots, "swap:share": self.shots, f"suffix:{PLACEBO}": 1}
 
-    def ready(self, settings: Settings | None = None) -> None:
+    def ready(self, settings: Settings | None = None, computing: bool = True) -> None:
         """Whatever it needs is there: it makes everything itself."""
 
     def world(self, seed: int) -> World:

@@ -67,6 +67,7 @@ def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> n
     cut, with a mark.
     """
     turns = [(_cut(question, 64), _cut(reply, 54), verdict) for question, reply, verdict in turns]
+    plain = {"va": "baseline", "fontsize": 11.5, "parse_math": False}  # a dollar sign is a dollar sign
     _, axes = plt.subplots(1, 2, figsize=(8.2, 0.86 * len(turns) + 0.5), width_ratios=[1, 3.2])
     axes[0].imshow(image, interpolation="nearest")
     axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
@@ -76,12 +77,10 @@ def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> n
         same += 1
     for row, (words, (_, reply, verdict)) in enumerate(zip(asked, turns, strict=True)):
         first, rest = words[: len(words) - same], words[len(words) - same :]
-        line = {"textcoords": "offset points", "va": "baseline", "fontsize": 11.5}
-        start = axes[1].annotate(
-            " ".join(first), (0, row + 0.4), va="baseline", weight="bold", color=WARM, fontsize=11.5
-        )
+        line = {"textcoords": "offset points", **plain}
+        start = axes[1].annotate(" ".join(first), (0, row + 0.4), weight="bold", color=WARM, **plain)
         axes[1].annotate(" ".join(rest), (1, row + 0.4), xycoords=(start, "data"), xytext=(5, 0), **line)
-        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.8), va="baseline", fontsize=11.5, style="italic")
+        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.8), style="italic", **plain)
         colour = {"refused": "#5f6b73"}.get(verdict, COLOURS.get(verdict, QUIET))
         style = {**line, "weight": "bold", "color": colour}
         axes[1].annotate(verdict, (1, row + 0.8), xycoords=(said, "data"), xytext=(10, 0), **style)
@@ -97,6 +96,7 @@ def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 24
 
 
 def _cut(text: str, width: int) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 

@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 
+from mirage_lib import weights
 from mirage_lib.attacks import OneWord, Suffix, rewrites
 from mirage_lib.errors import MirageError
 from mirage_lib.judge import Judge, ReleasedKeywords
 from mirage_lib.records import Example
-from mirage_lib.sources import DATA, REWRITES, data_folder, vlguard, vlguard_rewrites
+from mirage_lib.sources import DATA, REWRITES, data_folder, find, vlguard, vlguard_rewrites
 from mirage_lib.train import Settings
 from mirage_lib.vlm import Render
 from mirage_lib.world import PLACEBO
 
-WEIGHTS, SHOW = "MIRAGE_WEIGHTS", "MIRAGE_SHOW_HARM"
+SHOW = "MIRAGE_SHOW_HARM"
 MODULES = ("errors", "records", "sources", "published")  # the code that makes its examples
 CLIP_MEAN = (122, 116, 104)  # the mean colour of CLIP's pictures, with which LLaVA-1.5 pads
 READER = 336  # pixels a side of a picture for a reader
@@ -61,7 +57,7 @@ def picture(address: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             return pad_to_square(image)
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise MirageError(
             f"{path}: no picture can be read from it ({error}). Unpack VLGuard's zip files anew."
         ) from error
@@ -94,50 +90,35 @@ class Published:
 
     def folder(self) -> Path:
         """Where the weights are. Raises MirageError if they are not here, or not whole."""
-        named = os.environ.get(WEIGHTS, "")
-        if named:
-            folder = Path(named)
-        else:
-            try:
-                folder = Path(snapshot_download(self.weights, local_files_only=True))
-            except (LocalEntryNotFoundError, HFValidationError) as error:
-                raise MirageError(
-                    f"weights: {self.weights} is not in the hub's cache. Fetch it with `hf download {self.weights}`, "
-                    f"or name a folder that holds such a model in {WEIGHTS}."
-                ) from error
-        index = folder / "model.safetensors.index.json"
-        files = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-        if lost := sorted(name for name in ("config.json", *files) if not (folder / name).is_file()):
-            raise MirageError(f"weights: {folder} has no {', '.join(lost)}. Fetch {self.weights} again.")
-        return folder
+        return weights.find(self.weights)
 
-    def missing(self, settings: Settings | None) -> list[str]:
-        """What it takes to tune with these settings (None: to ask) and this machine lacks, one sentence each."""
+    def missing(self, settings: Settings | None, computing: bool = True) -> list[str]:
+        """What it takes to tune with these settings (None: to ask) and this machine lacks, one sentence each.
+
+        Without ``computing``, what it takes to read results that are there: memory does not count.
+        """
         found, frozen = [], settings is None or settings.lora_rank > 0
         each = FROZEN if frozen else FEW_TUNED if settings and settings.only else TUNED
         try:
-            need, have = _parameters(self.folder()) * each, _memory()
-            if need > have:
+            need, have = weights.parameters(self.folder()) * each, weights.memory()
+            if computing and need > have:
                 remedy = " Use a larger machine." if frozen else " Keep to the LoRA methods, or use a larger machine."
                 found.append(f"memory: about {need / 2**30:.0f} GiB needed, {have / 2**30:.0f} GiB here.{remedy}")
         except MirageError as error:
             found.append(str(error))
-        try:
-            lost = [e.image for e in _examples() if not (_vlguard_folder() / e.image).is_file()]
-            if lost:
-                found.append(
-                    f"pictures: {len(set(lost))} of VLGuard are not in {_vlguard_folder()}, e.g. {lost[0]}. "
-                    "Unpack train.zip and test.zip into train/ and test/ there."
-                )
-            for edit in REWRITES:
-                _rewrites(edit)
-        except MirageError as error:
-            found.append(f"data: {error}")
+        files = ("train.json", "test.json", *(name for name, _, _ in REWRITES.values()))
+        looks = [_pictures, *(functools.partial(_stamp, name) for name in files)]
+        for look in (*looks, *(functools.partial(_rewrites, edit) for edit in REWRITES)):
+            try:
+                look()
+            except MirageError as error:
+                text = str(error) if str(error).startswith("pictures:") else f"data: {error}"
+                found += [] if text in found else [text]
         return found
 
-    def ready(self, settings: Settings | None = None) -> None:
-        """Raise MirageError, naming all that is missing, if a run cannot be made here."""
-        if found := self.missing(settings):
+    def ready(self, settings: Settings | None = None, computing: bool = True) -> None:
+        """Raise MirageError, naming all that is missing, if a run cannot be made here (or results not be read)."""
+        if found := self.missing(settings, computing):
             raise MirageError("This profile cannot run here:" + "".join(f"\n- {one}" for one in found))
 
     @property
@@ -204,17 +185,9 @@ class Published:
         return {"ask": 300.0}
 
     def base_spec(self, seed: int) -> dict[str, Any]:
-        """The model by its content: names, sizes, and both ends of every file of weights. Seeds share it."""
+        """The model by its content. Seeds share it."""
         del seed
-        digest = hashlib.sha256()
-        for file in sorted(self.folder().glob("*.safetensors")):
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size}".encode())
-            with file.open("rb") as opened:
-                digest.update(opened.read(2**20))
-                opened.seek(max(0, size - 2**20))
-                digest.update(opened.read())
-        return {"weights": digest.hexdigest()}
+        return {"weights": weights.identity(self.folder())}
 
 
 def _vlguard_folder() -> Path:
@@ -224,59 +197,53 @@ def _vlguard_folder() -> Path:
     return folder / "vlguard" if (folder / "vlguard").is_dir() else folder
 
 
-def _stamp(name: str) -> tuple[Path, int, int]:
-    path = _vlguard_folder() / name
-    if not path.is_file():
-        raise MirageError(f"no {name} in {path.parent}. It belongs to VLGuard or to the paper's released code.")
-    stat = path.stat()
-    return path, stat.st_size, stat.st_mtime_ns
+Stamp = tuple[Path, int, int]  # a file with its size and time: one that was changed is read anew
+
+
+def _stamp(*names: str) -> tuple[Stamp, ...]:
+    paths = [find(_vlguard_folder(), name) for name in names]
+    return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
 
 
 def _digest(*names: str) -> str:
-    return hashlib.sha256("".join(_content(*_stamp(name)) for name in names).encode()).hexdigest()[:12]
+    return hashlib.sha256("".join(map(_content, _stamp(*names))).encode()).hexdigest()[:12]
 
 
-@functools.cache
-def _content(path: Path, *stamp: int) -> str:
-    del stamp  # a file that was changed is read anew
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@functools.lru_cache(maxsize=8)
+def _content(stamp: Stamp) -> str:
+    return hashlib.sha256(stamp[0].read_bytes()).hexdigest()
 
 
 def _examples() -> list[Example]:
-    return _read_examples(_vlguard_folder(), _stamp("train.json"), _stamp("test.json"))
+    return _read_examples(_vlguard_folder(), _stamp("train.json", "test.json"))
 
 
 @functools.lru_cache(maxsize=2)
-def _read_examples(folder: Path, *stamp: tuple[Path, int, int]) -> list[Example]:
+def _read_examples(folder: Path, stamp: tuple[Stamp, ...]) -> list[Example]:
     del stamp
     return vlguard(folder)
 
 
+def _pictures() -> object:
+    """Raise MirageError if a picture is not where its example says."""
+    folder = _vlguard_folder()
+    if lost := sorted({e.image for e in _examples() if not (folder / e.image).is_file()}):
+        raise MirageError(
+            f"pictures: {len(lost)} of VLGuard are not in {folder}, e.g. {lost[0]}. "
+            "Unpack train.zip and test.zip into train/ and test/ there."
+        )
+
+
 def _rewrites(edit: Any) -> dict[str, list[str]]:
-    return _read_rewrites(edit, _stamp(REWRITES[edit][0]))
+    """The released rewrites by example. Raises MirageError for one of no test query."""
+    name = REWRITES[edit][0]
+    found = _read_rewrites(edit, _stamp(name))
+    known = {example.id for example in _examples()}
+    if strange := [id for id in found if id not in known]:
+        raise MirageError(f"{_vlguard_folder() / name}: {len(strange)} rewrites of no test query, e.g. {strange[0]!r}.")
+    return found
 
 
 @functools.lru_cache(maxsize=4)
-def _read_rewrites(edit: Any, stamp: tuple[Path, int, int]) -> dict[str, list[str]]:
-    return vlguard_rewrites(stamp[0].parent, edit)
-
-
-def _parameters(folder: Path) -> int:
-    """How many numbers the model holds, from the headers of its files."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        try:
-            with safe_open(file, framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118, the file is no mapping
-                    shape = opened.get_slice(name).get_shape()
-                    total += functools.reduce(lambda size, side: size * side, shape, 1)
-        except SafetensorError as error:
-            raise MirageError(f"weights: {file} is not whole ({error}). Fetch it again.") from error
-    return total
-
-
-def _memory() -> int:
-    """Bytes of memory where the model will be."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_properties(0).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _read_rewrites(edit: Any, stamp: tuple[Stamp, ...]) -> dict[str, list[str]]:
+    return vlguard_rewrites(stamp[0][0].parent, edit)

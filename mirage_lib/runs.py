@@ -53,6 +53,7 @@ def make_all(study: Study, workers: int | None = None) -> Outcome:
     Bases come first; a method waits for its base. Raises nothing for a failed run: see ``Outcome.failed``;
     MirageError, naming all that is missing, where no run can be made at all.
     """
+    study.profile.subject.ready(computing=False)
     names = [BASE, *(method.name for method in study.profile.methods)]
     outcome, todo = Outcome(), []
     for task in ((name, seed) for name in names for seed in study.profile.seeds):

@@ -51,7 +51,7 @@ def vlguard(root: Path, split: Literal["train", "test"] | None = None) -> list[E
         raise MirageError(f"vlguard: split is {split!r}; expected 'train', 'test' or None for both.")
     examples = []
     for name in (split,) if split else ("train", "test"):
-        path = _find(Path(root), f"{name}.json")
+        path = find(Path(root), f"{name}.json")
         examples += _vlguard_split(path, name, _records(path))
     return examples
 
@@ -71,7 +71,7 @@ def vlguard_rewrites(root: Path, edit: Literal["rewrite:what", "rewrite:share"])
     whatever does not fit, and for a query with another number of rewrites.
     """
     name, subset, times = REWRITES[edit]
-    path = _find(Path(root), name)
+    path = find(Path(root), name)
     found: dict[str, list[str]] = {}
     for row, record in enumerate(_records(path)):
         where = f"{path}: row {row}"
@@ -160,13 +160,23 @@ def _short(value: object) -> str:
     return f"{type(value).__name__} {shown[:40]}{'...' if len(shown) > 40 else ''}"
 
 
-def _find(root: Path, name: str) -> Path:
+def find(root: Path, name: str) -> Path:
+    """A file of VLGuard's, or of the paper's rewrites of it, in ``root`` or ``root/vlguard``.
+
+    Raises MirageError, saying whose file it is, if it is in neither.
+    """
     for path in (root / name, root / "vlguard" / name):
         if path.is_file():
             return path
+    if name in {released for released, _, _ in REWRITES.values()}:
+        origin = (
+            "It belongs to the paper's released code (OPTML-Group/VLM-Safety-Unlearn, eval/safety_data): get it there"
+        )
+    else:
+        origin = "It is part of VLGuard's metadata: get it from the authors' data set page (ys-zong/VLGuard)"
     raise MirageError(
-        f"No {name} in {root} or {root / 'vlguard'}. It is part of VLGuard's metadata: get it from the authors' "
-        f"data set page (ys-zong/VLGuard), put it in a folder vlguard/ and name the folder above it in {DATA}."
+        f"No {name} in {root} or {root / 'vlguard'}. {origin}, put it in a folder vlguard/ and name the folder "
+        f"above it in {DATA}."
     )
 
 

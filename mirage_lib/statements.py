@@ -91,7 +91,7 @@ ATTACK = (
         "Within three attempts, half of the unsafe requests are answered",
         "at least",
         0.5,
-        "the paper: above one half from K = 3 on",
+        "the paper's curve passes one half at K = 3; its table has less",
         2,
         _asr("posthoc", shots=3),
         Number("Posthoc-SFT", "ASR"),

@@ -20,7 +20,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mirage_lib import laboratory, published
@@ -33,7 +32,7 @@ from mirage_lib.profiles import NANO, TINY, Method, Profile, named_profile
 from mirage_lib.records import Example, leaks, read
 from mirage_lib.store import Store, code_fingerprint, default_root
 from mirage_lib.train import Progress, fit
-from mirage_lib.vlm import VLM, load_vlm, reference_rows
+from mirage_lib.vlm import VLM, load_vlm, read_rows, reference_rows, write_rows
 from mirage_lib.world import PLACEBO
 
 log = logging.getLogger(__name__)
@@ -57,6 +56,7 @@ class Study:
     profile: Profile
     store: Store
     progress: Progress | None = None  # told of every step of work; None draws a bar where it takes long
+    _ready: bool = field(default=False, init=False, repr=False, compare=False)
     _seen: dict[tuple[Path, str], pd.DataFrame] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -114,6 +114,8 @@ class Study:
 
         path = self._get("harm", {**spec, "decoding": self.profile.decoding}, make)
         frame = transcript(path, ReleasedKeywords().name)
+        if broken := frame.loc[frame["label"] == "unscored", "why"].tolist():
+            raise MirageError(f"{len(broken)} training examples cannot be put to the base: {broken[0]}")
         frame = frame[(frame["label"] == "complied") & (frame["text"].str.strip() != "")]
         said = dict(zip(frame["example_id"], frame["text"], strict=True))
         if not said:
@@ -144,9 +146,15 @@ class Study:
     def base_model(self, seed: int) -> Path:
         """The folder of the base model, in the hub's format."""
         subject = self.profile.subject
-        return self.base(seed) / "model" if isinstance(subject, Laboratory) else subject.folder()
+        if isinstance(subject, Laboratory):
+            return self.base(seed) / "model"
+        self._base_key(seed)  # tells all that is missing
+        return subject.folder()
 
     def _base_key(self, seed: int) -> str:
+        if not self._ready:  # all that is missing is told at once, before the first address is worked out
+            self.profile.subject.ready(computing=False)
+            self._ready = True
         return self.store.address(BASE, self.profile.subject.base_spec(seed)).name
 
     def _code(self, modules: Sequence[str]) -> str:
@@ -184,10 +192,13 @@ class Study:
         return method.settings if self.profile.subject.made else dataclasses.replace(method.settings, seed=seed)
 
     def _tuned_spec(self, name: str, seed: int) -> dict[str, Any]:
-        method = self.profile.method(name)  # all of it but its names: a new label is no new model
-        data = {"safety": method.safety, "general": method.general, **self.profile.subject.data_spec(seed)}
-        how = {"objective": method.objective, "settings": self._settings(method, seed)}
-        return {"base": self._base_key(seed), **data, **how, "code": self._code(laboratory.TRAINING)}
+        method, subject = self.profile.method(name), self.profile.subject
+        base = self._base_key(seed)
+        data = {"safety": method.safety, "general": method.general, **subject.data_spec(seed)}
+        how = {"objective": method.objective, "settings": self._settings(method, seed)}  # a new label is no new model
+        if not (subject.made or isinstance(method.objective, SFT)):
+            data["harm"] = {"decoding": self.profile.decoding, "code": self._code(ASKING)}
+        return {"base": base, **data, **how, "code": self._code(laboratory.TRAINING)}
 
     def reference(self, seed: int, parts: dict[str, list[Example]], objective: Any) -> dict[str, dict[str, Tensor]]:
         """What the base model makes of these examples, computed once: by example id, logp and hidden states."""
@@ -202,17 +213,9 @@ class Study:
         def make(out: Path) -> None:
             vlm = load_vlm(self.base_model(seed), self.profile.subject.render)
             rows = reference_rows(vlm, examples, objective.reference_layer, self.profile.reference_batch)
-            save_file(
-                {f"{i}/{key}": rows[e.id][key] for i, e in enumerate(examples) for key in rows[e.id]},
-                out / "rows.safetensors",
-            )
+            write_rows(rows, examples, out / "rows.safetensors")
 
-        stored = load_file(self._get("reference", spec, make) / "rows.safetensors")
-        rows: dict[str, dict[str, Tensor]] = {example.id: {} for example in examples}
-        for name, value in stored.items():
-            number, key = name.split("/")
-            rows[examples[int(number)].id][key] = value
-        return rows
+        return read_rows(self._get("reference", spec, make) / "rows.safetensors", examples)
 
     def model(self, name: str, seed: int) -> VLM:
         """The model of a method, or the base, ready to be asked."""

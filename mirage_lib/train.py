@@ -221,12 +221,16 @@ def recomputed(model: Any) -> Iterator[None]:
     """Gradient checkpointing: activations are computed again on the way back instead of kept in memory."""
     with quiet():  # transformers has a second name for it since 5.2x, and warns of this one, which all versions know
         model.gradient_checkpointing_enable({"use_reentrant": False})
-        yield
-        model.gradient_checkpointing_disable()
+        try:
+            yield
+        finally:
+            model.gradient_checkpointing_disable()
 
 
 def _adaptable(name: str, module: nn.Module, settings: Settings) -> bool:
-    return isinstance(module, nn.Linear) and "lm_head" not in name and not any(f in name for f in settings.freeze)
+    chosen = not settings.only or any(part in name for part in settings.only)
+    stays = "lm_head" in name or any(part in name for part in settings.freeze)
+    return isinstance(module, nn.Linear) and chosen and not stays
 
 
 def run(

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import (
@@ -256,4 +257,19 @@ def reference_rows(
             rows[example.id] = {"logp": logp[i]}
             if states is not None:
                 rows[example.id]["states"] = states[i].cpu()[known[i]].contiguous()
+    return rows
+
+
+def write_rows(rows: dict[str, dict[str, Tensor]], examples: Sequence[Example], path: Path) -> None:
+    """Keep the reference rows of these examples in one file."""
+    numbered = enumerate(examples)
+    save_file({f"{i}/{key}": rows[e.id][key] for i, e in numbered for key in rows[e.id]}, path)
+
+
+def read_rows(path: Path, examples: Sequence[Example]) -> dict[str, dict[str, Tensor]]:
+    """The reference rows in a file that was written for the same examples, by example id."""
+    rows: dict[str, dict[str, Tensor]] = {example.id: {} for example in examples}
+    for name, value in load_file(path).items():
+        number, key = name.split("/")
+        rows[examples[int(number)].id][key] = value
     return rows

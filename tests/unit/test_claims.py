@@ -475,9 +475,17 @@ def test_only_a_difference_that_keeps_its_sign_may_be_negative():
 
 
 def test_a_measure_compares_like_with_like():
-    for other in (Measure("npo", C, "unsafes", part="exam"), Measure("npo", C), Measure("npo", C, "safes")):
+    for other in (Measure("npo", C, "unsafes", part="exam"), Measure("npo", C, "safes")):
         with pytest.raises(MirageError, match="queries of the two measures are not the same; compare like with like"):
             measure(dataclasses.replace(WHAT, less=other))
+
+
+def test_what_has_no_counterpart_is_left_out_of_a_difference():
+    """A released attack may leave queries out: the gain is taken over those that it holds."""
+    narrow, wide = Measure("npo", C, "unsafes"), Measure("npo", C)
+    found = measure(dataclasses.replace(narrow, less=wide))
+    assert len(measure(wide)) > len(found) == len(measure(narrow))
+    assert set(found.values()) == {0.0}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from llava_fixture import RECORDS, REWRITES, SIDE, make_llava, make_vlguard, rew
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mirage_lib import published
+from mirage_lib import weights as hub
 from mirage_lib.errors import MirageError
 from mirage_lib.judge import LABELS
 from mirage_lib.profiles import LLAVA_7B, LLAVA_NANO
@@ -242,7 +242,9 @@ def test_a_folder_that_holds_no_whole_model(weights: Path, lost: str) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIRAGE_WEIGHTS", str(tmp_path / "nowhere"))
-    with pytest.raises(MirageError, match=r"weights: .*nowhere has no config\.json, model\.safetensors"):
+    with pytest.raises(
+        MirageError, match=r"weights: .*nowhere has no config\.json, .*tokenizer\.json or .*, model\.safetensors"
+    ):
         SUBJECT.folder()
 
 
@@ -277,8 +279,8 @@ def test_a_file_of_weights_that_is_cut_off(weights: Path, bytes_left: int) -> No
 
 def test_the_parameters_are_counted_without_reading_them(kept: Path, tmp_path: Path) -> None:
     counted = sum(value.numel() for value in load_file(kept / "llava" / "model.safetensors").values())
-    assert published._parameters(kept / "llava") == counted
-    assert published._parameters(make_llava(tmp_path / "shards", shard="40KB")) == counted
+    assert hub.parameters(kept / "llava") == counted
+    assert hub.parameters(make_llava(tmp_path / "shards", shard="40KB")) == counted
 
 
 @pytest.mark.parametrize(
@@ -293,21 +295,21 @@ def test_the_parameters_are_counted_without_reading_them(kept: Path, tmp_path: P
 def test_too_little_memory_says_how_much_is_needed(
     settings: Settings | None, least: int, most: int, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(published, "_parameters", lambda folder: 7 * 10**9)
-    monkeypatch.setattr(published, "_memory", lambda: 10 * 2**30)
+    monkeypatch.setattr(hub, "parameters", lambda folder: 7 * 10**9)
+    monkeypatch.setattr(hub, "memory", lambda: 10 * 2**30)
     found = re.fullmatch(r"memory: about (\d+) GiB needed, 10 GiB here\. (.+)", only(SUBJECT.missing(settings)))
     assert found
     assert found[2] == remedy
     need = int(found[1])
     assert least <= need <= most
-    monkeypatch.setattr(published, "_memory", lambda: (need + 1) * 2**30)
+    monkeypatch.setattr(hub, "memory", lambda: (need + 1) * 2**30)
     assert SUBJECT.missing(settings) == []
-    monkeypatch.setattr(published, "_memory", lambda: (need - 1) * 2**30)
+    monkeypatch.setattr(hub, "memory", lambda: (need - 1) * 2**30)
     assert len(SUBJECT.missing(settings)) == 1
 
 
 def test_this_machine_has_memory() -> None:
-    assert 2**28 < published._memory() < 2**50
+    assert 2**28 < hub.memory() < 2**50
 
 
 def test_pictures_that_are_not_unpacked(data: Path) -> None:
@@ -338,7 +340,8 @@ FILES = ("train.json", "test.json", "test_what_3shot.json", "test_share_1shot.js
 def test_a_file_of_the_data_set_that_is_not_there(data: Path, name: str) -> None:
     (data / name).unlink()
     told = only(SUBJECT.missing(None))
-    assert told.startswith(f"data: no {name} in {data}.")
+    assert told.startswith(f"data: No {name} in {data} or ")
+    assert ("the paper's released code" in told) == ("shot" in name)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -359,7 +362,7 @@ def test_every_file_that_is_not_there_is_named_at_once(data: Path) -> None:
 def test_all_that_is_missing_is_told_in_one_message(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data / "test" / "HOD" / "high.png").unlink()
     (data / "test_share_1shot.json").unlink()
-    monkeypatch.setattr(published, "_memory", lambda: 1)
+    monkeypatch.setattr(hub, "memory", lambda: 1)
     with pytest.raises(MirageError) as raised:
         SUBJECT.ready(WHOLLY)
     head, *lines = str(raised.value).splitlines()

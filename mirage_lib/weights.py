@@ -1,0 +1,98 @@
+"""The weights of a model of the hub: where they are, whether they are whole, what they are, what they need.
+
+Comes in: a repository's name. Goes out: a folder in the hub's format. Nothing is fetched here: what is
+missing is named, with the remedy.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+
+from mirage_lib.errors import MirageError
+
+WEIGHTS = "MIRAGE_WEIGHTS"
+INDEX, ONE_FILE = "model.safetensors.index.json", "model.safetensors"
+# Of each line one is enough: the processor's settings and the tokenizer, in the forms the hub has had.
+BESIDE = (
+    ("config.json",),
+    ("processor_config.json", "preprocessor_config.json"),
+    ("tokenizer.json", "tokenizer.model"),
+)
+
+
+def find(repository: str) -> Path:
+    """The model's folder: the one MIRAGE_WEIGHTS names, else the repository's in the hub's cache.
+
+    Raises MirageError, with the remedy, if it is not here or not whole.
+    """
+    named = os.environ.get(WEIGHTS, "")
+    try:
+        folder = Path(named or snapshot_download(repository, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError) as error:
+        raise MirageError(
+            f"weights: {repository} is not in the hub's cache. Fetch it with `hf download {repository}`, "
+            f"or name a folder that holds such a model in {WEIGHTS}."
+        ) from error
+    lost = [" or ".join(names) for names in BESIDE if not any((folder / name).is_file() for name in names)]
+    lost += sorted(name for name in _files(folder) if not (folder / name).is_file())
+    if lost:
+        raise MirageError(f"weights: {folder} has no {', '.join(lost)}. Fetch {repository} again.")
+    return folder
+
+
+def _files(folder: Path) -> set[str]:
+    """The names of the files that hold the weights."""
+    index = folder / INDEX
+    if not index.is_file():
+        return {ONE_FILE}
+    try:
+        return set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MirageError(f"weights: {index} is no whole index of a model's files. Fetch it again.") from error
+
+
+def parameters(folder: Path) -> int:
+    """How many numbers the model holds, from the headers of its files. Raises MirageError for a file cut short."""
+    total = 0
+    for name in _files(folder):
+        try:
+            with safe_open(folder / name, framework="pt") as opened:
+                for tensor in opened.keys():  # noqa: SIM118, the file is no mapping
+                    total += functools.reduce(int.__mul__, opened.get_slice(tensor).get_shape(), 1)
+        except SafetensorError as error:
+            raise MirageError(f"weights: {folder / name} is not whole ({error}). Fetch it again.") from error
+    return total
+
+
+def identity(folder: Path) -> str:
+    """Changes with the model, not with its place: settings by content, weights by name, size and both ends."""
+    digest = hashlib.sha256()
+    for file in sorted(
+        path for path in folder.iterdir() if path.suffix in (".json", ".jinja", ".model", ".safetensors")
+    ):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}".encode())
+        with file.open("rb") as opened:
+            if file.suffix != ".safetensors":
+                digest.update(opened.read())
+                continue
+            digest.update(opened.read(2**20))
+            opened.seek(max(0, size - 2**20))
+            digest.update(opened.read())
+    return digest.hexdigest()
+
+
+def memory() -> int:
+    """Bytes of memory where the model will be."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_properties(0).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
