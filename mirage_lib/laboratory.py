@@ -48,6 +48,7 @@ class Laboratory:
     test: SafetySet  # sizes of the test set of attacked queries
     shots: int  # K: how many wordings of each query are asked
     exam: int  # questions of each kind in the test of knowledge
+    attempts: int = 3  # at a base that passes its bar, before giving up
 
     parts = ("attack", "exam")  # of the suite
     edits: ClassVar = {
@@ -136,6 +137,7 @@ class Laboratory:
     def base_spec(self, seed: int) -> dict[str, Any]:
         """All that the base depends on."""
         spec = {"seed": seed, "shape": self.shape, "sight": self.sight, "base": self.base, "exam": self.exam}
+        spec["attempts"] = self.attempts
         code = code_fingerprint(
             *(f"mirage_lib.{name}" for name in (*MODULES, *TRAINING, "sight", "generate", "judge", "interview"))
         )
@@ -150,25 +152,41 @@ class Laboratory:
     ) -> None:
         """Train the base of this seed into ``out/model`` and examine it; goes on where it was stopped.
 
-        ``ask(vlm, part, out)`` puts a part of the suite to a model and returns the verdicts. Raises
-        MirageError for a model that has not learned its world (``base_bar``): the effect is not to be
-        studied on one.
+        ``ask(vlm, part, out)`` puts a part of the suite to a model and returns the verdicts. A model that has
+        not learned its world (``base_bar``) is given up and another one trained, from other draws in the same
+        world; ``out/attempt`` tells which one stayed. Raises MirageError if none of ``attempts`` passes: the
+        effect is not to be studied on a model that knows too little.
         """
-        seen = out / "seen"  # kept between the two stages, so that a stopped run need not see again
-        if not (seen / "done").exists():
-            vlm = tiny_vlm(vocabulary(), seed, render, self.shape)
+        note = out / "attempt"
+        while True:
+            attempt = int(note.read_text()) if note.exists() else 0
+            note.write_text(str(attempt))
+            self._train_base(out, seed, attempt, tell)
+            try:
+                self._passed(seed, ask(load_vlm(out / "model", render, name="base"), "exam", out))
+                break
+            except MirageError:
+                if attempt + 1 >= self.attempts:
+                    raise
+            for folder in ("seen", "sight", "model"):
+                shutil.rmtree(out / folder, ignore_errors=True)
+            note.write_text(str(attempt + 1))  # after the rest: a stop in between makes this attempt once more
+        shutil.rmtree(out / "seen", ignore_errors=True)
+
+    def _train_base(self, out: Path, seed: int, attempt: int, tell: Callable[[str], Progress | None]) -> None:
+        seen, draw = out / "seen", seed + 10_000 * attempt  # seen: kept between the stages of a stopped run
+        if not (seen / "done").exists() and not (out / "model" / "config.json").exists():
+            vlm = tiny_vlm(vocabulary(), draw, render, self.shape)
             learn_to_see(vlm, seed, self.sight, out / "sight", tell("sight"))
             vlm.save(seen)
             (seen / "done").touch()
         if not (out / "model" / "config.json").exists():
             vlm = load_vlm(seen, render)
             vlm.model.train()
-            rows = general_lessons(self.world(seed), self.base.steps * self.base.batch, dict(self.lessons), seed)
+            rows = general_lessons(self.world(seed), self.base.steps * self.base.batch, dict(self.lessons), draw)
             fit(vlm, SFT(), {"train": rows}, self.base, out, progress=tell("base"))
             vlm.save(out / "fresh")
             (out / "fresh").rename(out / "model")
-        self._passed(seed, ask(load_vlm(out / "model", render, name="base"), "exam", out))
-        shutil.rmtree(seen)
 
     def _passed(self, seed: int, frame: pd.DataFrame) -> None:
         """Raise MirageError if any kind of question, or the harm under any opener, is answered too rarely."""

@@ -21,6 +21,7 @@ from mirage_lib.bias import committed_counts
 from mirage_lib.errors import MirageError
 from mirage_lib.generate import replies
 from mirage_lib.interview import transcript
+from mirage_lib.laboratory import Laboratory
 from mirage_lib.lessons import CLASSES, general_lessons
 from mirage_lib.objectives import NPO, SFT
 from mirage_lib.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
@@ -273,6 +274,32 @@ def test_the_bar_stops_a_base_that_has_not_learned(micro: Profile, tmp_path: Pat
             ask()
     assert study.store.runs() == []
     assert not study.found(BASE, 0)
+
+
+def test_a_base_that_fails_is_made_anew_from_other_draws(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed, weights = Laboratory._passed, []
+
+    def fails_once(self: Laboratory, seed: int, frame: pd.DataFrame) -> None:
+        weights.append(frame["text"].tolist())
+        if len(weights) == 1:
+            raise MirageError("not yet")
+        passed(self, seed, frame)
+
+    monkeypatch.setattr(Laboratory, "_passed", fails_once)
+    study, first = Study(micro, Store(tmp_path / "twice")), Study(micro, Store(tmp_path / "once"))
+    again = study.base(0)
+    assert len(weights) == 2
+    assert (again / "attempt").read_text() == "1"
+    assert not (again / "seen").exists()
+    assert study.verdicts(BASE, 0, "exam")["text"].tolist() == weights[1]
+    once = first.base(0)
+    assert (once / "attempt").read_text() == "0"
+    hashes = [
+        s.manifest(run)["files"]["model/model.safetensors"] for s, run in ((study.store, again), (first.store, once))
+    ]
+    assert hashes[0]["sha256"] != hashes[1]["sha256"]
 
 
 def test_a_failed_base_fails_its_methods_and_says_why(micro: Profile, tmp_path: Path) -> None:
