@@ -57,7 +57,8 @@ CLASS_NAMES = {
 
 
 def use_style() -> None:
-    """Set the book's style for every figure drawn after this call."""
+    """Set the book's style for every figure drawn, and every table shown whole, after this call."""
+    pd.set_option("display.max_colwidth", 120)
     sns.set_theme(context="notebook", style="ticks")
     matplotlib.rcParams.update(
         {
