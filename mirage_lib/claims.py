@@ -60,6 +60,7 @@ class Claim:
     chapter: int = 0  # where it is tested
     measure: Measure | None = None  # None for a claim about data, which its chapter counts
     paper: Number | None = None  # the paper's own number, where there is one
+    whose: str = "book"  # who claims it: "paper" or "book"
 
     def __post_init__(self) -> None:
         if self.side not in ("at least", "at most"):
@@ -149,7 +150,7 @@ def told(table: pd.DataFrame) -> pd.Series:
 
 def tell(mean: float, low: float, high: float) -> str:
     """A number and its interval in two decimals: "0.71 [0.66, 0.75]", unbroken and without a negative nought."""
-    mean, low, high = (round(value, 2) + 0.0 for value in (mean, low, high))
+    mean, low, high = (round(float(value), 2) + 0.0 for value in (mean, low, high))
     return f"{mean:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]"
 
 
@@ -214,6 +215,7 @@ def _line(claim: Claim, of: str) -> dict[str, object]:
         "measured on": of,
         "name": claim.name,
         "chapter": claim.chapter,
+        "whose": claim.whose,
     }
 
 
@@ -228,5 +230,6 @@ def scorecard(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
     table[bounds] = table[bounds].astype(float)
     table["measured"] = told(table).where(table["rate"].notna(), "–")
     table["paper"] = [f"{value:.2f}" if pd.notna(value) else "–" for value in table["paper"].astype(float)]
-    shown = ["status", "measured", "paper", "threshold", "because", "measured on"]
+    table["claimed by"] = table["whose"] + ", " + table["chapter"].map("ch. {}".format)
+    shown = ["status", "measured", "paper", "threshold", "because", "measured on", "claimed by"]
     return table.set_index("claim").filter(shown)

@@ -38,12 +38,12 @@ def lines(study: Study, chapter: int | None = None) -> list[dict[str, object]]:
 
 
 def tally(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """How many claims of each chapter have each status."""
-    table = pd.DataFrame(lines)[["chapter", "status"]]
-    counts = pd.crosstab(table["chapter"], table["status"])
+    """How many claims of the paper and of the book have each status."""
+    table = pd.DataFrame(lines)
+    counts = pd.crosstab(table["whose"], table["status"])
     counts = counts.reindex(columns=["reproduced", "differs", "not measured"], fill_value=0)
     counts.loc["all"] = counts.sum()
-    return counts.rename_axis(columns=None)
+    return counts.rename_axis(index="claims of the", columns=None)
 
 
 def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:

@@ -109,11 +109,11 @@ def test_a_line_is_what_the_table_says(nano: Study) -> None:
         assert lines[name]["measured on"] == "2 seeds, 32 queries"
 
 
-def test_claims_are_tallied_by_chapter() -> None:
-    given = [(2, "differs"), (1, "reproduced"), (2, "reproduced"), (2, "differs")]
-    table = findings.tally([{"chapter": chapter, "status": status} for chapter, status in given])
+def test_claims_are_tallied_by_who_claims_them() -> None:
+    given = [("paper", "differs"), ("book", "reproduced"), ("paper", "reproduced"), ("paper", "differs")]
+    table = findings.tally([{"whose": whose, "status": status} for whose, status in given])
     assert table.columns.tolist() == ["reproduced", "differs", "not measured"]
-    assert table.T.to_dict("list") == {1: [1, 0, 0], 2: [1, 2, 0], "all": [2, 2, 0]}
+    assert table.T.to_dict("list") == {"book": [1, 0, 0], "paper": [1, 2, 0], "all": [2, 2, 0]}
 
 
 @pytest.mark.parametrize("chapter", range(5))

@@ -303,6 +303,7 @@ def test_a_line_says_what_was_measured():
         "status": "reproduced",
         "name": "looks-safe",
         "chapter": 2,
+        "whose": "book",
     }
     assert line(claim, 0.02, 0.01, 0.04, "80 queries") == expected
     assert check(claim, series([0, 1], [0, 0]))["seeds"] == [0, 1]
@@ -356,8 +357,10 @@ def test_a_scorecard_shows_a_line_a_claim():
     table = scorecard(lines)
     assert table.index.tolist() == ["One word breaks it.", "It looks safe."]
     assert table.index.name == "claim"
-    assert table.columns.tolist() == ["status", "measured", "paper", "threshold", "because", "measured on"]
-    told = ["reproduced", "0.67 [0.60, 0.70]", "–", "at least 0.3", BREAKS.reason, "2 seeds"]
+    assert table.columns.tolist() == [
+        *("status", "measured", "paper", "threshold", "because", "measured on", "claimed by"),
+    ]
+    told = ["reproduced", "0.67 [0.60, 0.70]", "–", "at least 0.3", BREAKS.reason, "2 seeds", "book, ch. 0"]
     assert [str(cell).replace("\u00a0", " ") for cell in table.iloc[0]] == told
     assert table["status"].tolist() == ["reproduced", "not measured"]
     assert lines[0]["measured"] == 2 / 3  # the line itself keeps every digit

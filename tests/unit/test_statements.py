@@ -11,7 +11,7 @@ from mirage_lib.findings import COUNTED
 from mirage_lib.judge import LABELS
 from mirage_lib.lessons import CLASSES
 from mirage_lib.profiles import PROFILES, TINY
-from mirage_lib.statements import CLAIMS
+from mirage_lib.statements import CLAIMS, PAPERS
 from mirage_lib.world import KINDS
 
 NAMES = [claim.name for claim in CLAIMS]
@@ -78,3 +78,9 @@ def test_the_papers_numbers_are_known() -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_no_profile_moves_a_threshold(profile) -> None:
     assert profile.claims == CLAIMS
+
+
+def test_every_number_of_the_paper_stands_beside_a_claim_of_the_paper() -> None:
+    assert {claim.whose for claim in CLAIMS} == {"paper", "book"}
+    assert [claim.name for claim in CLAIMS if claim.paper and claim.whose != "paper"] == []
+    assert set(PAPERS) <= {claim.name for claim in CLAIMS if claim.whose == "paper"}
