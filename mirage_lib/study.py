@@ -265,8 +265,9 @@ class Study:
     def found(self, name: str, seed: int) -> bool:
         """Whether a method's model and verdicts are all in the store, undamaged."""
         subject = self.profile.subject
-        own = [(BASE, subject.base_spec(seed))] if subject.made else []
-        steps = [*own, *(("tuned", self._tuned_spec(name, seed)) for _ in [0] if name != BASE)]
+        steps = [(BASE, subject.base_spec(seed))] if subject.made else []
+        if name != BASE:
+            steps.append(("tuned", self._tuned_spec(name, seed)))
         parts = [part for part in subject.parts if not (name == BASE and part == "exam" and subject.made)]
         steps += [("verdicts", self._verdicts_spec(name, seed, part)) for part in parts]
         return all(self.store.find(step, spec) for step, spec in steps)
