@@ -4,13 +4,16 @@ PROFILE ?= tiny
 SEEDS ?=
 WORKERS ?=
 PYTHON ?= python3
+PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 
 # `make book BIN=...` uses an environment that is already there (conda); else .venv is made first.
 READY := $(VENV)/.installed
+LAB_READY := $(VENV)/.installed-lab
 ifeq ($(origin BIN),command line)
 READY :=
+LAB_READY :=
 endif
 
 # The library and the chapters read their settings from here.
@@ -20,12 +23,12 @@ export MIRAGE_SEEDS := $(SEEDS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab claims bench test lint clean book-clean
+.PHONY: help book serve pdf notebook lab claims bench test lint clean book-clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
 	@echo
-	@echo "  PROFILE=tiny (default) or nano    SEEDS=5    WORKERS=2    PYTHON=python3.12"
+	@echo "  PROFILE=tiny (default) or nano    SEEDS=5    WORKERS=2    PYTHON=python3.12    PORT=8000"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -33,6 +36,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install "$$(grep '^torch==' constraints.txt)"  # first, so that nothing picks another build
 	$(BIN)/python -m pip install -c constraints.txt -e ".[book,test]"
+	touch $@
+
+$(VENV)/.installed-lab: $(VENV)/.installed
+	$(BIN)/python -m pip install -c constraints.txt -e ".[lab]"
 	touch $@
 
 lab: $(READY) ## train and question the laboratory's models; resumes where it stopped
@@ -43,6 +50,17 @@ claims: lab ## test every claim of the book on the laboratory's results
 
 book: lab ## build the book into _build/html
 	$(BIN)/python tools/build_book.py --profile $(PROFILE)
+
+serve: ## serve the built book to this machine's browser, on PORT; builds nothing
+	@test -f _build/html/index.html || { echo "There is no book in _build/html. Build it first: make book"; exit 1; }
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+pdf: $(READY) ## print each page of the built book into _build/pdf, with Chromium
+	$(BIN)/python tools/print_book.py
+
+notebook: export JUPYTER_PREFER_ENV_PATH := 1
+notebook: $(LAB_READY) ## open the chapters in JupyterLab (installed at the first use)
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY) ## the audit of a million prompts: seconds, memory, beside plain pandas
 	$(BIN)/python benchmarks/audit_speed.py
@@ -62,6 +80,6 @@ test: lint ## lint, then every test (nano profile)
 book-clean: ## remove the built book and its notebook caches
 	rm -rf _build
 
-clean: book-clean ## also remove the environment; results in the store stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+clean: book-clean ## also remove the environment and what npm brought; results in the store stay
+	rm -rf $(VENV) book/assets/node_modules book/_static/third_party .pytest_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -126,6 +126,18 @@ def claims(args: argparse.Namespace) -> int:
     return 0
 
 
+def page(args: argparse.Namespace) -> int:
+    """Write all that the explorers of a page load: scripts, content, and the laboratory's models for a browser."""
+    from mirage_lib.explorer import write_page
+    from mirage_lib.profiles import named_profile
+    from mirage_lib.store import Store, default_root
+    from mirage_lib.study import Study
+
+    written = write_page(Study(named_profile(args.profile), Store(args.store or default_root())), args.out)
+    print(f"{args.out}: {len(written)} files, {sum(file.stat().st_size for file in written) / 1e6:.1f} MB")
+    return 0
+
+
 def figure(args: argparse.Namespace) -> int:
     """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
     from mirage_lib import figures, metrics
@@ -186,6 +198,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
     one.add_argument("--rates", action="store_true", help="also the rates of readers of words (seconds)")
     one.add_argument("--record", type=Path, metavar="FILE", help="write the rates as this package keeps them")
+    one = stored(page)
+    one.add_argument("--profile", help=profiles)
+    one.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where to")
     one = stored(figure)
     one.add_argument("name", choices=["finding"], help="which figure")
     one.add_argument("--profile", help=profiles)

@@ -20,6 +20,7 @@ from mirage_lib.laboratory import Laboratory
 from mirage_lib.paper import rates
 from mirage_lib.statements import ATTRIBUTES, SAFE, UNSAFE
 from mirage_lib.study import BASE, Study
+from mirage_lib.weighed import WEIGHED
 
 
 def scorecard(study: Study, chapter: int | None = None) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:
 
 def _line(study: Study, claim: Claim, table: Callable[[str, str], pd.DataFrame]) -> dict[str, object]:
     if claim.measure is None:
-        return COUNTED[claim.name](study, claim)
+        return {**COUNTED, **WEIGHED}[claim.name](study, claim)
     if lacking := _lacking(study, claim.measure):
         return claims.unmeasured(claim, lacking)
     subject = study.profile.subject

@@ -1,16 +1,21 @@
 """A laboratory model -> what a page needs to run it in the reader's browser: weights, words, the form of a prompt.
 
-Comes in: a tiny VLM. Goes out: ``Packed``, one JSON object and one run of bytes, read by ``vlm.js``, which is the same
-forward pass in a few hundred lines. Matrices are kept as int8 with a scale for each row, or as 16-bit floats; the rest
-as 32-bit floats.
+Comes in: tiny VLMs. Goes out: ``Packed``, one JSON object and one run of bytes, read by ``vlm.js``, which is the same
+forward pass in a few hundred lines; and script files with them, what models have in common written once. Matrices are
+kept as int8 with a scale for each row, or as 16-bit floats; the rest as 32-bit floats.
 """
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
-from collections.abc import Iterator
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +28,7 @@ from mirage_lib.records import Example
 from mirage_lib.vlm import VLM, encode_prompts
 
 Kind = Literal["int8", "float16"]
+SHARED = "shared"  # the file of what several models have in common
 VISION = {
     "vision.class": "embeddings.class_embedding",
     "vision.patch": "embeddings.patch_embedding.weight",
@@ -81,12 +87,62 @@ def pack(vlm: VLM, kind: Kind = "int8") -> Packed:
         values = parameter.detach().float().cpu().numpy()
         kept = kind if values.ndim > 1 else "float32"
         parts, back = _rounded(values, kept)
-        tensors[name] = {"shape": list(values.shape), "kind": kept, "at": len(data)}
+        tensors[name] = {"shape": list(values.shape), "kind": kept, "part": "own", "at": len(data)}
         for part in parts:
             data += part + bytes(-len(part) % 4)
         with torch.no_grad():
             parameter.copy_(torch.from_numpy(back))
     return Packed({"shape": _shape(rounded), **_language(rounded), "tensors": tensors}, bytes(data), rounded)
+
+
+def write_models(packs: Mapping[str, Packed], folder: Path) -> None:
+    """Write each model as ``<name>.js``, and ``shared.js`` with the tensors that more than one of them has.
+
+    A script leaves ``{manifest, data}`` in ``mirage[name]``, the bytes as base64: a page opened from a file may run
+    scripts of its folder, and may not fetch files. Raises MirageError for a model named like the shared file.
+    """
+    if SHARED in packs:
+        raise MirageError(f"A model of a page cannot be called {SHARED!r}.")
+    pieces = {name: _pieces(packed) for name, packed in packs.items()}
+    held = Counter(digest for own in pieces.values() for digest in {digest for digest, _ in own.values()})
+    common, place = bytearray(), dict[str, int]()
+    for name, packed in packs.items():
+        data, tensors = bytearray(), {}
+        for tensor, (digest, piece) in pieces[name].items():
+            told = packed.manifest["tensors"][tensor]
+            if held[digest] == 1:
+                tensors[tensor] = {**told, "at": len(data)}
+                data += piece
+                continue
+            if digest not in place:
+                place[digest] = len(common)
+                common += piece
+            tensors[tensor] = {**told, "part": SHARED, "at": place[digest]}
+        write_script(folder, name, {"manifest": {**packed.manifest, "tensors": tensors}, "data": _text(data)})
+    write_script(folder, SHARED, {"data": _text(common)})
+
+
+def write_script(folder: Path, name: str, value: Any) -> Path:
+    """Write ``<name>.js``, which leaves a value in ``mirage[name]``. It may stand in any page: no "<" is left in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    path = folder / f"{name}.js"
+    path.write_text(f"(globalThis.mirage ??= {{}})[{json.dumps(name)}] = {text};\n", encoding="utf-8")
+    return path
+
+
+def _text(data: bytes | bytearray) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _pieces(packed: Packed) -> dict[str, tuple[str, bytes]]:
+    """The bytes of each tensor, with what tells equal ones."""
+    tensors = sorted(packed.manifest["tensors"].items(), key=lambda item: item[1]["at"])
+    ends = [told["at"] for _, told in tensors[1:]] + [len(packed.data)]
+    found = {}
+    for (name, told), end in zip(tensors, ends, strict=True):
+        piece = packed.data[told["at"] : end]
+        found[name] = (hashlib.sha256(f"{told['kind']}{told['shape']}".encode() + piece).hexdigest(), piece)
+    return found
 
 
 def _copied(vlm: VLM) -> VLM:

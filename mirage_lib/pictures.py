@@ -6,10 +6,11 @@ Comes in: pictures and texts. Goes out: matplotlib Axes in the style of ``figure
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -102,3 +103,21 @@ def _cut(text: str, width: int) -> str:
 
 def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""])
+
+
+def rate_grids(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
+    """Tables of rates (0 to 1) as grids one below the other, each cell with its number; the title is the key."""
+    rows, columns = next(iter(tables.values())).T.shape
+    _, axes = plt.subplots(len(tables), 1, figsize=(8.6, (0.34 * rows + 1.5) * len(tables)), squeeze=False)
+    for ax, (title, table) in zip(axes.flat, tables.items(), strict=True):
+        values = table.T.to_numpy(dtype=float)
+        ax.imshow(values, cmap="Oranges", vmin=0, vmax=1.25, aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            told = "" if np.isnan(value) else f"{value:.2f}"
+            ax.text(j, i, told, ha="center", va="center", fontsize=8)
+        ax.set_xticks(range(columns), table.index, rotation=40, ha="right")
+        ax.set_yticks(range(rows), table.columns)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+        ax.set_title(title, loc="left")
+    return axes.flatten()

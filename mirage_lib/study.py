@@ -30,6 +30,7 @@ from mirage_lib.laboratory import Laboratory
 from mirage_lib.objectives import SFT
 from mirage_lib.profiles import NANO, TINY, Method, Profile, named_profile
 from mirage_lib.records import Example, Reply, leaks, read
+from mirage_lib.redaction import turns
 from mirage_lib.store import Store, code_fingerprint, default_root
 from mirage_lib.train import Progress, fit
 from mirage_lib.vlm import VLM, load_vlm, read_rows, reference_rows, write_rows
@@ -256,10 +257,13 @@ class Study:
             self._seen[path, judge] = frame.assign(method=name, seed=seed, subset=subsets, asked=asked)
         return self._seen[path, judge].copy()
 
+    def model_key(self, name: str, seed: int) -> str:
+        """What a model's address ends with: it changes with anything the model depends on."""
+        return self._base_key(seed) if name == BASE else self.store.address("tuned", self._tuned_spec(name, seed)).name
+
     def _verdicts_spec(self, name: str, seed: int, part: str) -> dict[str, Any]:
-        model = self._base_key(seed) if name == BASE else self.store.address("tuned", self._tuned_spec(name, seed)).name
-        spec = {"model": model, **self.profile.subject.suite_spec(part, seed), "decoding": self.profile.decoding}
-        return {**spec, "code": self._code(ASKING)}
+        spec = {"model": self.model_key(name, seed), "decoding": self.profile.decoding, "code": self._code(ASKING)}
+        return {**spec, **self.profile.subject.suite_spec(part, seed)}
 
     def found(self, name: str, seed: int) -> bool:
         """Whether a method's model and verdicts are all in the store, undamaged."""
@@ -279,16 +283,12 @@ class Study:
 
     def table(self, names: Iterable[str], part: str = "attack", judge: str = "") -> pd.DataFrame:
         """The verdicts of several methods over all seeds of the profile, one below the other."""
-        seeds = self.profile.seeds
-        return pd.concat(
-            [self.verdicts(name, seed, part, judge) for name in names for seed in seeds], ignore_index=True
-        )
+        frames = [self.verdicts(name, seed, part, judge) for name in names for seed in self.profile.seeds]
+        return pd.concat(frames, ignore_index=True)
 
     def turns(self, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Question, reply and verdict of each row, as a reader may see them (see the subject's ``shown``)."""
-        shown = self.profile.subject.shown
-        columns = rows[["prompt", "text", "label"]].itertuples(index=False, name=None)
-        return [(shown(prompt, False), shown(text, label == "complied"), label) for prompt, text, label in columns]
+        return turns(rows, self.profile.subject.shown)
 
     def _ask(self, vlm: VLM, examples: list[Example], out: Path, name: str) -> None:
         tell = self.progress

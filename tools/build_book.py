@@ -1,7 +1,8 @@
 """Build the book so that no page outlives the code, the settings or the profile that made it.
 
 Comes in: the chapters, ``_config.yml``, ``book/_toc.yml`` and the ``MIRAGE_*`` settings of the environment.
-Goes out: ``_build/html``, whole and fresh, or nothing at all.
+Goes out: ``_build/html``, whole and fresh, or nothing at all. Scripts of others: tools/third_party.py.
+Links to a repository: tools/address.py.
 
 Jupyter Book recognises an executed chapter by its code cells alone, so a change of the library or of the
 profile would leave the old numbers on the page. Hence each build works in its own folder,
@@ -18,13 +19,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import address
+import third_party
 from filelock import FileLock
 
 READ_BY_CHAPTERS = ("mirage_lib", "results", "constraints.txt")  # besides their own cells and MIRAGE_DATA
-NOT_READ_BY_CHAPTERS = ("MIRAGE_PROFILE", "MIRAGE_BOOK_HTML")  # the first is in the folder's name
+# The profile is in the folder's name; the others are for the pages around the chapters, and for tests.
+NOT_READ_BY_CHAPTERS = ("MIRAGE_PROFILE", "MIRAGE_BOOK_HTML", "MIRAGE_BROWSER", *address.VARIABLES)
+
+# What is added to the fresh pages, in this order, before they become the book: functions of the checkout, of the
+# folder of pages and of the environment that raise SystemExit where they cannot finish.
+Step = Callable[[Path, Path, Mapping[str, str]], None]
+STEPS: tuple[Step, ...] = ()
+
+EXPLORER = Path("_static", "mirage")  # in the pages: the scripts, models and tables of the attack explorer
 
 
 def files_below(path: Path) -> Iterator[Path]:
@@ -70,15 +81,42 @@ def chapter_environment(root: Path, profile: str, environment: Mapping[str, str]
 
 def jupyter_book(root: Path, output: Path, environment: Mapping[str, str]) -> int:
     """Run Jupyter Book over ``root`` into ``output/_build/html``; warnings are errors. Returns its exit status."""
-    build = ["build", ".", "--toc", "book/_toc.yml", "--path-output", str(output), "--all", "-n", "-W", "--keep-going"]
+    config = address.derived_config(root, output, environment)
+    build = ["build", ".", "--toc", "book/_toc.yml", "--config", str(config), "--path-output", str(output)]
+    build += ["--all", "-n", "-W", "--keep-going"]
     program = "from jupyter_book.cli.main import main; main()"
     return subprocess.run([sys.executable, "-c", program, *build], cwd=root, env=dict(environment)).returncode
+
+
+def explorer_files(root: Path, folder: Path, environment: Mapping[str, str]) -> None:
+    """Write what the explorers of the pages load into ``folder``, once: it changes only with what the chapters read.
+
+    Before the chapters, which then find its slow parts in the store. Raises SystemExit if it cannot be written.
+    """
+    if folder.is_dir() or not (root / "mirage_lib" / "explorer.py").is_file():
+        return
+    part = folder.with_name("explorer.part")
+    shutil.rmtree(part, ignore_errors=True)
+    write = [sys.executable, "-m", "mirage_lib", "page", "--out", str(part)]
+    if subprocess.run(write, cwd=root, env=dict(environment)).returncode:
+        raise SystemExit("The explorer's files could not be written; see the message above.")
+    part.rename(folder)
+
+
+def finished(root: Path, pages: Path, fresh: Path, environment: Mapping[str, str]) -> Path:
+    """A copy of the built pages at ``fresh``, with everything in it that a reader's browser will ask for."""
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(pages, fresh, ignore=shutil.ignore_patterns("reports", ".buildinfo"))
+    for step in STEPS:
+        step(root, fresh, environment)
+    return fresh
 
 
 def build(root: Path, profile: str, environment: Mapping[str, str]) -> Path:
     """Build the book of one profile. Returns its first page; raises SystemExit if it does not build cleanly."""
     root, final = root.resolve(), root.resolve() / "_build" / "html"
     final.parent.mkdir(exist_ok=True)
+    third_party.bring(root)
     with FileLock(final.parent / ".lock"):
         key = fingerprint(root, environment)
         work = final.parent / "work" / f"{profile}-{key}"
@@ -87,16 +125,19 @@ def build(root: Path, profile: str, environment: Mapping[str, str]) -> Path:
             if not folder.name.endswith(f"-{key}"):
                 shutil.rmtree(folder)
         shutil.rmtree(final, ignore_errors=True)
-        status = jupyter_book(root, work, chapter_environment(root, profile, environment))
+        chapters = chapter_environment(root, profile, environment)
+        explorer_files(root, work / "explorer", chapters)
+        status = jupyter_book(root, work, chapters)
         if fingerprint(root, environment) != key:
             shutil.rmtree(work)
             raise SystemExit("The library, the results or the data changed during the build. Build again.")
         if status != 0:
             reports = work / "_build" / "html" / "reports"
             raise SystemExit(f"The book does not build cleanly; see the messages above and, if there, {reports}.")
-        fresh = final.with_name("html.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(work / "_build" / "html", fresh, ignore=shutil.ignore_patterns("reports", ".buildinfo"))
+        seen = {**environment, "MIRAGE_PROFILE": profile}
+        fresh = finished(root, work / "_build" / "html", final.with_name("html.new"), seen)
+        if (work / "explorer").is_dir():
+            shutil.copytree(work / "explorer", fresh / EXPLORER)
         fresh.rename(final)
     return final / "index.html"
 

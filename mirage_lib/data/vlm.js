@@ -2,10 +2,11 @@
 // Comes in: a packed model (page.py), a picture's pixels, a prompt's token numbers. Goes out: the reply, token by token,
 // with the probabilities of the first one. Shapes are written [rows, columns]; numbers are 32-bit floats, sums 64-bit.
 
-/** Weights from a packed model: name -> {shape, data}, as 32-bit floats. */
-export function unpack(tensors, buffer) {
+/** Weights from a packed model: name -> {shape, data}, as 32-bit floats. A tensor lies in one of the buffers. */
+export function unpack(tensors, buffers) {
   const weights = {};
-  for (const [name, {shape, kind, at}] of Object.entries(tensors)) {
+  for (const [name, {shape, kind, at, part}] of Object.entries(tensors)) {
+    const buffer = buffers[part];
     const size = shape.reduce((a, b) => a * b, 1);
     let data;
     if (kind === "float32") {
@@ -126,10 +127,11 @@ function rotate(x, n, heads, from, theta) {
 
 /** One model. `see` looks at a picture, `reply` answers a question about it. */
 export class VLM {
-  constructor(manifest, buffer) {
+  /** `manifest` as page.py writes it; `buffers` by the names that its tensors give. */
+  constructor(manifest, buffers) {
     this.manifest = manifest;
     this.shape = manifest.shape;
-    this.w = unpack(manifest.tensors, buffer);
+    this.w = unpack(manifest.tensors, buffers);
     this.number = new Map(manifest.words.map((word, i) => [word, i]));
   }
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+import address
+import build_book
 import nbformat
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("build_book", ROOT / "tools" / "build_book.py")
-build_book = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build_book)
 
+REPOSITORY, BASE = "https://github.com/somebody/mirage-book", "https://pages.example.org/mirage-book"
 CELL = """import os, time
 from mirage_lib.word import WORD
 print("profile=" + os.environ["MIRAGE_PROFILE"], "word=" + WORD, f"run={time.time_ns()}")"""
@@ -39,6 +41,11 @@ def tiny_book(root: Path, cell: str = CELL) -> Path:
     cells = [new_markdown_cell("# A chapter"), new_code_cell(cell)]
     nbformat.write(new_notebook(cells=cells, metadata=kernel), root / "notebooks" / "page.ipynb")
     return root
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without the settings of the book that it may have been started with."""
+    return {**{key: value for key, value in os.environ.items() if not key.startswith("MIRAGE_")}, **more}
 
 
 def shown(root: Path) -> dict[str, str]:
@@ -80,7 +87,8 @@ def test_the_fingerprint_leaves_the_rest_out(tmp_path: Path) -> None:
     cache.mkdir()
     (cache / "word.cpython-311.pyc").write_bytes(b"1")
     (root / "book" / "intro.md").write_text("# Tiny\n\nOther prose.\n")
-    assert build_book.fingerprint(root, {"MIRAGE_PROFILE": "tiny", "HOME": "elsewhere"}) == before
+    after = {"MIRAGE_PROFILE": "tiny", "HOME": "elsewhere", "MIRAGE_REPOSITORY": REPOSITORY, "MIRAGE_BROWSER": "any"}
+    assert build_book.fingerprint(root, after) == before, "no chapter runs again because the pages get a link"
 
 
 def test_chapters_see_this_checkout_first_and_keep_what_the_reader_set(tmp_path: Path) -> None:
@@ -92,20 +100,19 @@ def test_chapters_see_this_checkout_first_and_keep_what_the_reader_set(tmp_path:
 @pytest.mark.slow
 def test_a_page_follows_the_profile_and_the_library(tmp_path: Path) -> None:
     root = tiny_book(tmp_path)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MIRAGE_")}
 
-    assert build_book.build(root, "nano", environment) == root / "_build" / "html" / "index.html"
+    assert build_book.build(root, "nano", environment()) == root / "_build" / "html" / "index.html"
     nano = shown(root)
     assert (nano["profile"], nano["word"]) == ("nano", "first")
 
-    build_book.build(root, "tiny", environment)
+    build_book.build(root, "tiny", environment())
     assert shown(root)["profile"] == "tiny"
 
-    build_book.build(root, "nano", environment)
+    build_book.build(root, "nano", environment())
     assert shown(root) == nano, "nothing changed, so the chapter is not run again"
 
     (root / "mirage_lib" / "word.py").write_text('WORD = "second"\n')
-    build_book.build(root, "nano", environment)
+    build_book.build(root, "nano", environment())
     assert (shown(root)["profile"], shown(root)["word"]) == ("nano", "second")
     assert len(list((root / "_build" / "work").iterdir())) == 1, "folders of the old library are gone"
 
@@ -120,7 +127,7 @@ def test_a_chapter_that_fails_leaves_no_page(tmp_path: Path, cell: str) -> None:
     (root / "_build" / "html" / "index.html").write_text("an older book")
     for _ in range(2):  # also the second time, when the chapter may come from the cache
         with pytest.raises(SystemExit, match="does not build cleanly"):
-            build_book.build(root, "nano", dict(os.environ))
+            build_book.build(root, "nano", environment())
     assert not (root / "_build" / "html").exists()
 
 
@@ -135,3 +142,135 @@ def test_a_library_that_changes_during_the_build_is_noticed(tmp_path: Path, monk
     with pytest.raises(SystemExit, match="changed during the build"):
         build_book.build(root, "nano", {})
     assert list((root / "_build" / "work").iterdir()) == []
+
+
+def links(page: Path) -> list[str]:
+    """The addresses of a page's links to Colab and to its repository."""
+    return [link for link in re.findall(r'href="([^"]+)"', page.read_text()) if "colab" in link or REPOSITORY in link]
+
+
+@pytest.mark.slow
+def test_only_a_book_with_a_repository_links_to_it(tmp_path: Path) -> None:
+    root = tiny_book(tmp_path)
+    html = root / "_build" / "html"
+
+    build_book.build(root, "nano", environment())
+    chapter = shown(root)
+    assert [link for page in html.rglob("*.html") for link in links(page)] == []
+    assert "canonical" not in (html / "notebooks" / "page.html").read_text()
+    assert 'href="/_static/' in (html / "404.html").read_text()
+
+    build_book.build(root, "nano", environment(MIRAGE_REPOSITORY=REPOSITORY, MIRAGE_BASEURL=BASE, MIRAGE_BRANCH="next"))
+    colab = "https://colab.research.google.com/github/somebody/mirage-book/blob/next/notebooks/page.ipynb"
+    assert links(html / "notebooks" / "page.html")[:2] == [colab, REPOSITORY]
+    assert links(html / "book" / "intro.html")[0] == REPOSITORY, "and no Colab: the page is no notebook"
+    assert f'rel="canonical" href="{BASE}/notebooks/page.html"' in (html / "notebooks" / "page.html").read_text()
+    assert 'href="/mirage-book/_static/' in (html / "404.html").read_text()
+    assert 'href="/_static/' not in (html / "404.html").read_text()
+    assert shown(root) == chapter, "the chapter did not run again"
+
+    build_book.build(root, "nano", environment())
+    assert [link for page in html.rglob("*.html") for link in links(page)] == [], "and back"
+
+
+def test_without_an_address_the_configuration_is_the_committed_one(tmp_path: Path) -> None:
+    assert address.derived_config(ROOT, tmp_path, {"MIRAGE_BRANCH": "main"}) == ROOT / "_config.yml"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_derived_configuration_adds_and_loses_nothing(tmp_path: Path) -> None:
+    own = yaml.safe_load((ROOT / "_config.yml").read_text())
+    path = address.derived_config(ROOT, tmp_path, {"MIRAGE_REPOSITORY": REPOSITORY + ".git/", "MIRAGE_BASEURL": BASE})
+    derived = yaml.safe_load(path.read_text())
+    assert derived["repository"] == {"url": REPOSITORY, "branch": "main", "path_to_book": ""}
+    assert derived["html"]["baseurl"] == BASE + "/"
+    assert derived["html"]["favicon"] == own["html"]["favicon"]
+    assert derived["sphinx"]["config"] == {**own["sphinx"]["config"], "notfound_urls_prefix": "/mirage-book/"}
+    assert derived["execute"] == own["execute"]
+    assert all(Path(folder).is_dir() for folder in derived["sphinx"]["local_extensions"].values())
+
+
+def test_buttons_follow_what_a_host_can_do() -> None:
+    assert "launch_buttons" not in address.repository_settings("https://gitlab.com/a/b", "main")
+    elsewhere = address.repository_settings("https://git.example.org/a/b", "main")
+    assert elsewhere["html"] == {"use_repository_button": True, "use_issues_button": False}
+
+
+@pytest.mark.parametrize(
+    ("base", "prefix"),
+    [(BASE, "/mirage-book/"), (BASE + "/", "/mirage-book/"), ("https://mirage.example.org", "/")],
+)
+def test_the_404_page_finds_its_style_below_the_base_address(base: str, prefix: str) -> None:
+    assert address.base_settings(base)["sphinx"]["config"]["notfound_urls_prefix"] == prefix
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MIRAGE_REPOSITORY", "git@github.com:somebody/mirage-book"),
+        ("MIRAGE_REPOSITORY", "https://github.com/somebody"),
+        ("MIRAGE_REPOSITORY", "https://github.com/somebody/mirage-book/tree/main"),
+        ("MIRAGE_BASEURL", "pages.example.org/mirage-book"),
+        ("MIRAGE_BASEURL", "https://pages.example.org/?page=1"),
+    ],
+)
+def test_what_is_no_address_is_refused(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SystemExit, match=f"{name} is .*expected https://<host>/"):
+        address.derived_config(ROOT, tmp_path, {name: value})
+
+
+def test_steps_finish_the_pages_before_they_become_the_book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tiny_book(tmp_path)
+    seen = []
+
+    def pretend(root: Path, output: Path, environment: Mapping[str, str]) -> int:
+        (output / "_build" / "html" / "reports").mkdir(parents=True, exist_ok=True)
+        (output / "_build" / "html" / "index.html").write_text("fresh")
+        return 0
+
+    def first(root: Path, pages: Path, environment: Mapping[str, str]) -> None:
+        seen.append(((pages / "index.html").read_text(), environment["MIRAGE_PROFILE"]))
+        (pages / "added.js").write_text("added")
+
+    def second(root: Path, pages: Path, environment: Mapping[str, str]) -> None:
+        if not (pages / "added.js").exists() or "STOP" in environment:
+            raise SystemExit("cannot finish")
+
+    monkeypatch.setattr(build_book, "jupyter_book", pretend)
+    monkeypatch.setattr(build_book, "STEPS", (first, second))
+    page = build_book.build(root, "nano", {})
+    assert seen == [("fresh", "nano")]
+    assert sorted(path.name for path in page.parent.iterdir()) == ["added.js", "index.html"]
+    with pytest.raises(SystemExit, match="cannot finish"):
+        build_book.build(root, "nano", {"STOP": "1"})
+    assert not page.exists(), "half a book is none"
+
+
+def test_make_serve_builds_nothing(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    run = subprocess.run(["make", "serve"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "There is no book in _build/html. Build it first: make book" in run.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
+
+
+def test_make_notebook_installs_jupyterlab_first_and_passes_the_settings_on(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (tmp_path / name).touch()
+
+    def planned(*arguments: str) -> str:
+        command = ["make", "-n", "notebook", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    install, start = '-m pip install -c constraints.txt -e ".[lab]"', "-m jupyterlab --ServerApp.root_dir=notebooks"
+    first = planned()
+    assert 0 < first.index(install) < first.index(start)
+    assert install not in planned("BIN=/elsewhere/bin"), "an environment of the reader's own is left as it is"
+    program = tmp_path / "bin" / "python"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "profile=$MIRAGE_PROFILE seeds=$MIRAGE_SEEDS"\n')
+    program.chmod(0o755)
+    command = ["make", "-s", "notebook", f"BIN={program.parent}", "PROFILE=nano", "SEEDS=2"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "profile=nano seeds=2"

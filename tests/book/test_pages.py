@@ -159,15 +159,19 @@ def remote_assets(folder: Path) -> list[str]:
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Scripts, styles and images that a page asks for and the folder does not hold."""
-    found = []
+    """Scripts, styles and images that a page asks for and the folder does not hold.
+
+    The 404 page names its own by the path that the pages are served under.
+    """
+    found, prefix = [], urlsplit(os.environ.get("MIRAGE_BASEURL", "")).path.rstrip("/")
     for page in pages(folder):
         for address in fetched(Page(page.read_text(encoding="utf-8"))):
             parts = urlsplit(address)
             if parts.scheme or parts.netloc or not parts.path:
                 continue
-            base = folder if parts.path.startswith("/") else page.parent
-            if not (base / unquote(parts.path).lstrip("/")).exists():
+            path = parts.path.removeprefix(prefix) if parts.path.startswith("/") else parts.path
+            base = folder if path.startswith("/") else page.parent
+            if not (base / unquote(path).lstrip("/")).exists():
                 found.append(f"{page.relative_to(folder)}: {address}")
     return found
 
