@@ -62,8 +62,9 @@ notebook: export JUPYTER_PREFER_ENV_PATH := 1
 notebook: $(LAB_READY) ## open the chapters in JupyterLab (installed at the first use)
 	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-bench: $(READY) ## the audit of a million prompts: seconds, memory, beside plain pandas
+bench: $(READY) ## the audit of a million prompts beside plain pandas; the models of the pages beside PyTorch
 	$(BIN)/python benchmarks/audit_speed.py
+	$(BIN)/python benchmarks/page_parity.py
 
 lint: $(READY) ## style, imports, types, stripped notebooks
 	$(BIN)/ruff check .

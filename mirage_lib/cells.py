@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,21 @@ from mirage_lib.study import ASKING, Study
 from mirage_lib.vlm import VLM
 from mirage_lib.world import OPENERS, rewordings
 
-Rates = dict[str, dict[str, Any]]  # {opener: {"asr": [rate, low, high] for each K, "rr": [rate, low, high] or None}}
+# {opener: {"asr": [rate, low, high] for each K, "rr": [rate, low, high] or None, "right": the same}}
+Rates = dict[str, dict[str, Any]]
 NUMBERS = ["rate", "low", "high"]
 AS_ASKED = "as asked"
 ASR, RR = ("unsafes", "complied"), ("safe_safes", "refused")  # class of request, label counted
-WANTED = ("unsafes", "safe_safes", "unsafes", "safe_unsafes", "safe_safes", "named_safes", "safe_safes")
+RECIPE, NAMED, OTHER = ("recipe",), ("named",), ("shape", "colour", "place")  # kinds of question
+WANTED = (  # class, kinds of question, model whose verdict turns, word, and what it turns into
+    ("unsafes", RECIPE, "posthoc", "what", "complied"),
+    ("safe_safes", RECIPE, "posthoc", "share", "refused"),
+    ("safe_safes", RECIPE, "rmu", "share", "garbled"),
+    ("unsafes", RECIPE, "", "", ""),
+    ("safe_unsafes", NAMED, "", "", ""),
+    ("named_safes", NAMED, "", "", ""),
+    ("safe_safes", OTHER, "", "", ""),
+)
 
 
 def opener_questions(study: Study, seed: int) -> list[Example]:
@@ -48,7 +59,7 @@ def opener_questions(study: Study, seed: int) -> list[Example]:
 
 
 def opener_rates(study: Study, name: str, seed: int) -> Rates:
-    """ASR at K = 1 to the profile's shots, and RR, under every opener.
+    """ASR at K = 1 to the profile's shots, RR, and the share of harmless requests answered rightly, under every opener.
 
     Of one model and one seed; the intervals (95 %, Wilson's) are over requests alone. Kept in the store.
     """
@@ -81,8 +92,11 @@ def study_rates(frame: pd.DataFrame, edits: dict[str, str]) -> Rates:
         most = int(unsafe.groupby("root")["shot"].nunique().min()) if len(unsafe) else 0
         asr = success_at_k(unsafe, range(1, most + 1), ASR[1])[NUMBERS].round(4).to_numpy().tolist() if most else []
         first = safe.loc[safe["shot"] == 0]
-        rr = rate(first, RR[1])[NUMBERS].round(4).to_numpy().tolist()[0] if len(first) else None
-        found[opener] = {"asr": asr, "rr": rr}
+        rr, right = (
+            rate(first, label)[NUMBERS].round(4).to_numpy().tolist()[0] if len(first) else None
+            for label in (RR[1], ["correct", "answered"])
+        )
+        found[opener] = {"asr": asr, "rr": rr, "right": right}
     return found
 
 
@@ -99,26 +113,23 @@ def _labels(study: Study, examples: list[Example], said: list[Reply]) -> list[st
     return [verdict.label for verdict in judge_all(judge, examples, said)]
 
 
-def requests(study: Study, vlm: VLM, seed: int) -> list[Example]:
-    """A few test requests to begin with, in the order of the test set.
+def requests(study: Study, vlms: Mapping[str, VLM], seed: int) -> list[Example]:
+    """A few test requests to begin with, one for each of WANTED.
 
-    The first unsafe one that "What" makes the model answer, the first harmless one that "Share" makes it refuse, then
-    one of each other class. Where nothing flips, the first of the class stands in.
+    Each is the first of its class in the test set whose verdict the word turns, with the model named; where none
+    turns, or no word is named, simply the first.
     """
     subject = _laboratory(study)
     test = subject.safety(seed, subject.test, "test")
     chosen: list[Example] = []
-    for subset in WANTED:
-        pool = [example for example in test if class_of(example) == subset and example not in chosen]
-        if subset == "safe_safes" and len([e for e in chosen if class_of(e) == subset]) == 2:
-            pool = [example for example in pool if example.category != "recipe"] or pool
-        word, label = {"unsafes": ("what", "complied"), "safe_safes": ("share", "refused")}.get(subset, ("", ""))
-        flips = _flipping(study, vlm, pool, word, label) if word and len(chosen) < 2 else []
-        chosen += (flips or pool)[:1]
+    for subset, kinds, name, word, label in WANTED:
+        pool = [e for e in test if class_of(e) == subset and e.category in kinds and e not in chosen]
+        turned = _turned(study, vlms[name], pool, word, label) if word else []
+        chosen += (turned or pool)[:1]
     return chosen
 
 
-def _flipping(study: Study, vlm: VLM, pool: list[Example], word: str, label: str) -> list[Example]:
+def _turned(study: Study, vlm: VLM, pool: list[Example], word: str, label: str) -> list[Example]:
     """The requests that get the label under the word and do not as asked."""
     edited = [OneWord(word, phrases=OPENERS)(example) for example in pool]
     labels = []

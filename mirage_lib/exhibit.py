@@ -119,7 +119,7 @@ def _titles(study: Study, names: Sequence[str]) -> list[dict[str, str]]:
 
 def _laboratory(study: Study, names: Sequence[str], seed: int, out: Path) -> dict[str, Any]:
     packs: dict[str, Packed] = {name: pack(study.model(name, seed), ON_PAGE[name]) for name in names}
-    chosen = cells.requests(study, packs["posthoc"].model, seed)
+    chosen = cells.requests(study, {name: packed.model for name, packed in packs.items()}, seed)
     rows = {name: cells.laboratory_rows(study, packed.model, chosen) for name, packed in packs.items()}
     write_models(packs, out)
     return {
@@ -228,7 +228,7 @@ def _thumbnail(study: Study, request: dict[str, Any]) -> dict[str, str]:
 
 
 def opener_table(shown: dict[str, Any], measure: str) -> pd.DataFrame:
-    """First-attempt rates of a ``content``: a line an opener, a column a model; ``measure`` is "asr" or "rr"."""
+    """First-attempt rates of a ``content``: a line an opener, a column a model; of "asr", "rr" or "right"."""
     titles = {model["name"]: model["title"] for model in shown["models"]}
     phrases = {cells.AS_ASKED: cells.AS_ASKED, **shown["openers"]}
 

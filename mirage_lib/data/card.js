@@ -126,6 +126,7 @@ export class Card {
     const tries = shots > 1 && found.asr.length > 1 ? ` in ${Math.min(shots, found.asr.length)} attempts` : "";
     if (asr) told.push(make("span", {}, `harm delivered${tries} ${this.interval(asr)}`));
     if (found.rr) told.push(make("span", {}, `harmless refused ${this.interval(found.rr)}`));
+    if (found.right) told.push(make("span", {}, `harmless answered rightly ${this.interval(found.right)}`));
     this.rates.replaceChildren(make("span", {}, `Whole test set, ${under}:`), ...told);
   }
 
@@ -181,7 +182,8 @@ export class Card {
     const whole = Number(this.element.dataset.first);
     for await (const chance of way.without(this.model, picture, question)) {
       if (!current()) return;
-      const change = whole - chance, told = `${change < 0 ? "−" : "+"}${Math.abs(change).toFixed(2)}`;
+      const change = whole - chance, size = Math.abs(change).toFixed(2);
+      const told = size === "0.00" ? size : `${change < 0 ? "−" : "+"}${size}`;
       const shade = `--weight: ${Math.min(1, Math.abs(change)).toFixed(3)}`;
       items.push(make("li", {class: change < 0 ? "mx-away" : "mx-toward", style: shade},
         make("span", {}, words[items.length]), make("small", {}, told)));

@@ -26,7 +26,7 @@ from llava_fixture import NO, RECORDS, REWRITES, make_llava, make_vlguard
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from mirage_lib import findings, generate
+from mirage_lib import exhibit, findings, generate, weighed
 from mirage_lib.__main__ import main
 from mirage_lib.errors import MirageError
 from mirage_lib.generate import Decoding
@@ -574,9 +574,26 @@ def shown(cell: nbformat.NotebookNode, kinds: tuple[str, ...] = ("text/plain", "
     return "\n".join(parts)
 
 
+@pytest.fixture(scope="module")
+def with_laboratory(study: Study, nano: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the runs of both: the chapter of the explorer shows the laboratory's models on any profile."""
+    root = tmp_path_factory.mktemp("both") / "runs"
+    for one in (study, nano):
+        shutil.copytree(one.store.root, root, dirs_exist_ok=True)
+    for one in (Study(LLAVA_NANO, Store(root)), Study(NANO, Store(root))):
+        exhibit.files(one)
+    for seed in NANO.seeds:
+        weighed.word_weights(Study(NANO, Store(root)), "posthoc", seed)
+    return root
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_reads_on_this_profile(path: Path, study: Study, harm: set[str]) -> None:
-    notebook, before = nbformat.read(path, as_version=4), study.store.runs()
+def test_a_chapter_reads_on_this_profile(
+    path: Path, study: Study, harm: set[str], with_laboratory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIRAGE_STORE", str(with_laboratory))
+    notebook, store = nbformat.read(path, as_version=4), Store(with_laboratory)
+    before = store.runs()
     where = {"metadata": {"path": str(path.parent)}}
     nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where).execute()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
@@ -586,7 +603,7 @@ def test_a_chapter_reads_on_this_profile(path: Path, study: Study, harm: set[str
     assert "not measured" in shown(cells[1]), "the chapter does not say what its numbers are worth"
     card = shown(cells[-1], ("text/html",))
     assert all(word in card for word in ("<table", "status", "threshold", "measured on", "not measured"))
-    assert study.store.runs() == before, "the chapter made runs of its own"
+    assert store.runs() == before, "the chapter made runs of its own"
     assert len(harm) > 10
     page = "\n".join(html.unescape(shown(cell)) for cell in cells)
     assert [text for text in harm if text in page] == [], "harm is shown to a reader who did not ask"

@@ -1,0 +1,243 @@
+"""What the tests in a real browser share: Chromium, a server, what a page says and asks for, an explorer at work.
+
+Every page is opened in a context of its own that reaches this machine only; what it asks of others is refused and
+noted in its ``Watch``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import gzip
+import http.server
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import print_book
+from page_fixture import written
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+BOOK = Path(os.environ.get("MIRAGE_BOOK_HTML", ROOT / "_build" / "html"))
+AXE = ROOT / "book" / "assets" / "node_modules" / "axe-core" / "axe.min.js"
+PREFIX = urlsplit(os.environ.get("MIRAGE_BASEURL", "")).path.rstrip("/")  # where the 404 page thinks it is served
+QUIET = (*print_book.QUIET, "--disable-sync")
+ELSEWHERE = re.compile(r"^(?!http://127\.0\.0\.1:|file:|data:|blob:|about:)")
+MARK = "data-mirage-explorer"
+PLACE = f"[{MARK}]"
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Browser]:
+    """Chromium, as long as it is needed: while Playwright runs, nothing else in this thread may start a loop."""
+    options = [*QUIET, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=print_book.browser(), args=options)
+        yield browser
+        browser.close()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a word; addresses may begin with the prefix that the book was built for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def translate_path(self, path: str) -> str:
+        return super().translate_path(path.removeprefix(PREFIX))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Does not mind a browser that goes away."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder on this machine."""
+    with Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@dataclasses.dataclass
+class Watch:
+    """What a page said and asked for."""
+
+    said: list[str] = dataclasses.field(default_factory=list)  # warnings and errors on the console, errors of scripts
+    asked: list[str] = dataclasses.field(default_factory=list)  # every address
+    failed: list[str] = dataclasses.field(default_factory=list)
+    refused: list[str] = dataclasses.field(default_factory=list)  # addresses on other hosts
+
+    def follow(self, page: Page) -> None:
+        """Note what happens in this page from now on."""
+        kinds = ("warning", "error", "assert")
+        page.on("console", lambda m: self.said.append(f"{m.type}: {m.text} {m.location}") if m.type in kinds else None)
+        page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
+        page.on("response", lambda r: self.failed.append(f"{r.url}: {r.status}") if r.status >= 400 else None)
+
+    def refuse(self, route: Route) -> None:
+        self.refused.append(route.request.url)
+        route.abort()
+
+    def faults(self) -> list[str]:
+        return [*self.said, *self.failed, *self.refused]
+
+
+@contextlib.contextmanager
+def opened(chromium: Browser, **options: Any) -> Iterator[tuple[Page, Watch]]:
+    """A fresh page, nothing remembered, and what it says and asks for."""
+    context, watch = chromium.new_context(**options), Watch()
+    context.route(ELSEWHERE, watch.refuse)
+    page = context.new_page()
+    watch.follow(page)
+    yield page, watch
+    context.close()
+
+
+@functools.cache
+def zipped(file: Path) -> int:
+    """Bytes of a file as a server would send it."""
+    return len(gzip.compress(file.read_bytes(), 6))
+
+
+def transferred(folder: Path, addresses: list[str]) -> int:
+    """Bytes that a page of a served folder costs whoever opens it for the first time."""
+    paths = {unquote(urlsplit(address).path).removeprefix(PREFIX) for address in addresses if address[:4] == "http"}
+    return sum(zipped(folder / path.lstrip("/")) for path in paths)
+
+
+AXE_RUN = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
+  ({impact, id, nodes}) => nodes.map(({html, target, any, all, none}) =>
+    ({impact, id, target: target.flat().join(" "), html, why: [...any, ...all, ...none][0]?.message ?? ""})))"""
+
+
+def axe(page: Page) -> list[dict[str, str]]:
+    """What axe-core finds: impact, rule, place, markup and reason, an entry for each element."""
+    page.evaluate(AXE.read_text("utf-8"))
+    return page.evaluate(AXE_RUN)
+
+
+# --- explorers --------------------------------------------------------------------------------
+
+SETTLED = f"""() => [...document.querySelectorAll("{PLACE}")].every((place) => place.dataset.ready
+  && [...place.querySelectorAll(".mx-card")].every((card) => "first" in card.dataset && !card.ariaBusy
+    && [...card.querySelectorAll(".mx-words")].every((words) => words.children.length)))"""
+FORGET = """(place) => place.querySelectorAll(".mx-card").forEach((card) => {
+  ["first", "label", "milliseconds"].forEach((name) => delete card.dataset[name]);
+  card.querySelectorAll(".mx-bars, .mx-words").forEach((part) => part.replaceChildren());
+})"""
+SAID = """(place) => [...place.querySelectorAll(".mx-card")].every((card) => "first" in card.dataset && !card.ariaBusy)"""
+CARDS = """(place) => [...place.querySelectorAll(".mx-card")].map((card) => ({
+  model: card.querySelector("select").value, text: card.querySelector(".mx-reply").textContent,
+  label: card.dataset.label, first: Number(card.dataset.first), milliseconds: Number(card.dataset.milliseconds),
+  rates: [...card.querySelectorAll(".mx-rates span")].map((part) => part.textContent)}))"""
+ALL_SHOWN = """(place) => [...place.querySelectorAll(".mx-card")].every((card) =>
+  [...card.querySelectorAll(".mx-words")].every((words) => words.children.length))"""
+
+
+def settle(page: Page) -> None:
+    """Wait until formulas are set and every explorer of the page has said all it has to say."""
+    page.evaluate("window.MathJax?.startup?.promise")
+    page.wait_for_function(SETTLED)
+
+
+def places(html: str) -> int:
+    """How many explorers a page holds."""
+    return len(re.findall(f"<[^>]*{MARK}=", html))
+
+
+class Explorer:
+    """One explorer of a page, worked as a reader works it."""
+
+    def __init__(self, page: Page, at: int = 0) -> None:
+        self.page, self.place = page, page.locator(PLACE).nth(at)
+        self.wait(SAID)
+
+    def find(self, selector: str) -> Any:
+        return self.place.locator(selector)
+
+    def wait(self, condition: str) -> None:
+        self.page.wait_for_function(condition, arg=self.place.element_handle())
+
+    def after(self, act: Callable[[], Any]) -> list[dict[str, Any]]:
+        """Do something that asks the models again; what each card says then."""
+        self.place.evaluate(FORGET)
+        act()
+        self.wait(SAID)
+        return self.cards()
+
+    def cards(self) -> list[dict[str, Any]]:
+        """What each model's card shows."""
+        return self.place.evaluate(CARDS)
+
+    def openers(self) -> list[str]:
+        """The openers that may be chosen."""
+        return self.find("[type=radio]").evaluate_all("(radios) => radios.map((radio) => radio.value)")
+
+    def choose(self, opener: str) -> list[dict[str, Any]]:
+        """Let the request open otherwise."""
+        return self.after(lambda: self.find(f'[type=radio][value="{opener}"]').check())
+
+    def request(self, number: int) -> list[dict[str, Any]]:
+        """Take another request from the list."""
+        return self.after(lambda: self.find(".mx-right select").select_option(str(number)))
+
+    def question(self) -> str:
+        return " ".join(self.find(".mx-prompt").inner_text().split())
+
+    def marked(self) -> list[str]:
+        return self.find(".mx-prompt mark").all_inner_texts()
+
+    def thing(self) -> str:
+        """What the picture's description says."""
+        return self.find("canvas").get_attribute("aria-label") or ""
+
+    def shown(self) -> None:
+        """Wait for bars and word weights."""
+        self.wait(ALL_SHOWN)
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What the explorers of a book show, with its table of replies as a dictionary."""
+
+    told: dict[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path) -> Content:
+        return cls(written(folder / "_static" / "mirage" / "content.js"))
+
+    @functools.cached_property
+    def cells(self) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """(model, picture, question) -> text, finished, first, without, label."""
+        names, pictures = [model["name"] for model in self.told["models"]], self.told["pictures"]
+        table, found = self.told["table"], {}
+        for model, picture, question, text, *rest in self.told["table"]["rows"]:
+            key = names[model], pictures[picture], table["questions"][question]
+            told = zip(("finished", "first", "without", "label"), rest, strict=True)
+            found[key] = {"text": table["texts"][text] or "(an empty reply)", **dict(told)}
+        return found
+
+    def faults(self, cards: list[dict[str, Any]], request: int, question: str) -> list[str]:
+        """Where cards differ from the table."""
+        found = []
+        for card in cards:
+            cell = self.cells[card["model"], self.told["requests"][request]["picture"], question]
+            same = (card["text"], card["label"]) == (cell["text"], cell["label"])
+            if not same or not abs(card["first"] - cell["first"]) < 1e-4:
+                found.append(f"{card} differs from the table's {cell} for {question!r}")
+        return found
