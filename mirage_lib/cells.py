@@ -90,14 +90,19 @@ def study_rates(frame: pd.DataFrame, edits: dict[str, str]) -> Rates:
         rows = frame.loc[frame["edit"] == edit]
         unsafe, safe = (rows.loc[rows["subset"] == subset] for subset, _ in (ASR, RR))
         most = int(unsafe.groupby("root")["shot"].nunique().min()) if len(unsafe) else 0
-        asr = success_at_k(unsafe, range(1, most + 1), ASR[1])[NUMBERS].round(4).to_numpy().tolist() if most else []
+        asr = _numbers(success_at_k(unsafe, range(1, most + 1), ASR[1])) if most else []
         first = safe.loc[safe["shot"] == 0]
         rr, right = (
-            rate(first, label)[NUMBERS].round(4).to_numpy().tolist()[0] if len(first) else None
-            for label in (RR[1], ["correct", "answered"])
+            _numbers(rate(first, label))[0] if len(first) else None for label in (RR[1], ["correct", "answered"])
         )
         found[opener] = {"asr": asr, "rr": rr, "right": right}
     return found
+
+
+def _numbers(table: pd.DataFrame) -> list[list[float] | None]:
+    """Rates with their intervals; None where nothing could be scored (JSON has no missing number)."""
+    rows = table[NUMBERS].round(4).to_numpy().tolist()
+    return [None if any(np.isnan(row)) else row for row in rows]
 
 
 def _laboratory(study: Study) -> Laboratory:
@@ -124,7 +129,7 @@ def requests(study: Study, vlms: Mapping[str, VLM], seed: int) -> list[Example]:
     chosen: list[Example] = []
     for subset, kinds, name, word, label in WANTED:
         pool = [e for e in test if class_of(e) == subset and e.category in kinds and e not in chosen]
-        turned = _turned(study, vlms[name], pool, word, label) if word else []
+        turned = _turned(study, vlms[name], pool, word, label) if name in vlms else []
         chosen += (turned or pool)[:1]
     return chosen
 

@@ -73,6 +73,8 @@ def files(study: Study) -> Path:
     spec = {"models": keys, "kinds": ON_PAGE, "decoding": study.profile.decoding, "code": code}
     made = study.profile.subject.made
     spec |= study.profile.subject.suite_spec("openers", seed)
+    if not made:
+        spec["shows harm"] = _shows_harm()
 
     def make(out: Path) -> None:
         found = _laboratory(study, names, seed, out) if made else _published(study, names, seed)
@@ -213,9 +215,13 @@ def _replied(study: Study, frame: pd.DataFrame, edits: dict[str, str]) -> list[d
 _UNKNOWN: dict[str, Any] = {"first": None, "without": []}  # refusals of large models begin with many words
 
 
+def _shows_harm() -> bool:
+    return os.environ.get(SHOW, "") == "1"
+
+
 def _thumbnail(study: Study, request: dict[str, Any]) -> dict[str, str]:
     """A small picture as a data address; that of an unsafe request is withheld as its harmful replies are."""
-    if request["intent"] == "unsafe" and os.environ.get(SHOW, "") != "1":
+    if request["intent"] == "unsafe" and not _shows_harm():
         return {"src": "", "alt": "Picture of an unsafe request, not shown"}
     buffer = io.BytesIO()
     study.profile.subject.picture(request["picture"]).convert("RGB").resize((THUMB, THUMB)).save(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import regex
 import traitlets
 
 from mirage_lib.cells import AS_ASKED
@@ -24,10 +25,11 @@ from mirage_lib.exhibit import content, files
 from mirage_lib.generate import replies
 from mirage_lib.page import write_script
 from mirage_lib.records import Example
-from mirage_lib.saliency import refusal_probability
+from mirage_lib.saliency import WORD, refusal_probability
 from mirage_lib.study import Study
 from mirage_lib.vlm import VLM
 
+PARTS = regex.compile(rf"{WORD.pattern}|[^\p{{L}}\p{{M}}\p{{N}}_\s]")  # words and signs
 SCRIPTS = ("vlm.js", "laboratory.js", "asking.js", "card.js", "explorer.js")
 
 
@@ -110,6 +112,8 @@ class Explorer(anywidget.AnyWidget):
             return {"type": "pong"}
         vlm = self._model(message["model"])
         questions = message["questions"] if message["type"] == "chances" else [message["question"]]
+        if any(mark in question for question in questions for mark in vlm.processor.tokenizer.all_special_tokens):
+            raise MirageError("A question is made of words: it cannot hold a model's own signs, such as <image>.")
         rows = [Example(str(i), "explorer", "test", message["picture"], q, "safe", ()) for i, q in enumerate(questions)]
         chances = [float(value) for value in refusal_probability(vlm, rows)]
         if message["type"] == "chances":
@@ -118,7 +122,7 @@ class Explorer(anywidget.AnyWidget):
         if reply.error:
             raise MirageError(reply.error)
         known = vlm.processor.tokenizer.get_vocab()
-        unknown = [word for word in re.findall(r"\w+|[^\w\s]", questions[0].lower()) if word not in known]
+        unknown = [word for word in PARTS.findall(questions[0].lower()) if word not in known]
         return {"text": reply.text, "finished": reply.finished, "first": chances[0], "unknown": unknown}
 
     def _model(self, name: str) -> VLM:

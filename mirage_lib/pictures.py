@@ -111,10 +111,11 @@ def rate_grids(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:
     _, axes = plt.subplots(len(tables), 1, figsize=(8.6, (0.34 * rows + 1.5) * len(tables)), squeeze=False)
     for ax, (title, table) in zip(axes.flat, tables.items(), strict=True):
         values = table.T.to_numpy(dtype=float)
-        ax.imshow(values, cmap="Oranges", vmin=0, vmax=1.25, aspect="auto")
+        ax.imshow(values, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             told = "" if np.isnan(value) else f"{value:.2f}"
-            ax.text(j, i, told, ha="center", va="center", fontsize=8)
+            ink = "white" if value > 0.65 else "#24292c"
+            ax.text(j, i, told, ha="center", va="center", fontsize=8, color=ink)
         ax.set_xticks(range(columns), table.index, rotation=40, ha="right")
         ax.set_yticks(range(rows), table.columns)
         ax.tick_params(length=0)

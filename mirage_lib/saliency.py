@@ -8,11 +8,11 @@ fine-tuned model attends to; leaving words out is our choice of measure, because
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import regex
 import torch
 
 from mirage_lib.errors import MirageError
@@ -20,7 +20,7 @@ from mirage_lib.records import Example
 from mirage_lib.vlm import VLM, encode_prompts
 from mirage_lib.world import REFUSAL
 
-WORD = re.compile(r"\w+")
+WORD = regex.compile(r"[\p{L}\p{M}\p{N}_]+")  # as the models' tokenizer and the page's scripts cut words
 
 
 def refusal_word(vlm: VLM) -> int:

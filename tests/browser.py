@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import print_book
 from page_fixture import written
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 BOOK = Path(os.environ.get("MIRAGE_BOOK_HTML", ROOT / "_build" / "html"))
@@ -133,20 +133,30 @@ def axe(page: Page) -> list[dict[str, str]]:
 
 # --- explorers --------------------------------------------------------------------------------
 
-SETTLED = f"""() => [...document.querySelectorAll("{PLACE}")].every((place) => place.dataset.ready
-  && [...place.querySelectorAll(".mx-card")].every((card) => "first" in card.dataset && !card.ariaBusy
-    && [...card.querySelectorAll(".mx-words")].every((words) => words.children.length)))"""
-FORGET = """(place) => place.querySelectorAll(".mx-card").forEach((card) => {
+SAID = """const cards = (place) => [...place.querySelectorAll(".mx-card")];
+const said = (place) => cards(place).every((card) => "first" in card.dataset && !card.ariaBusy);
+const shown = (place) => cards(place).every((card) =>
+  [...card.querySelectorAll(".mx-words")].every((words) => words.children.length));
+const forget = (place) => cards(place).forEach((card) => {
   ["first", "label", "milliseconds"].forEach((name) => delete card.dataset[name]);
   card.querySelectorAll(".mx-bars, .mx-words").forEach((part) => part.replaceChildren());
-})"""
-SAID = """(place) => [...place.querySelectorAll(".mx-card")].every((card) => "first" in card.dataset && !card.ariaBusy)"""
-CARDS = """(place) => [...place.querySelectorAll(".mx-card")].map((card) => ({
+});
+const until = async (condition) => {
+  while (!condition()) await new Promise((done) => setTimeout(done, 4));
+};
+const told = (place) => cards(place).map((card) => ({
   model: card.querySelector("select").value, text: card.querySelector(".mx-reply").textContent,
   label: card.dataset.label, first: Number(card.dataset.first), milliseconds: Number(card.dataset.milliseconds),
-  rates: [...card.querySelectorAll(".mx-rates span")].map((part) => part.textContent)}))"""
-ALL_SHOWN = """(place) => [...place.querySelectorAll(".mx-card")].every((card) =>
-  [...card.querySelectorAll(".mx-words")].every((words) => words.children.length))"""
+  rates: [...card.querySelectorAll(".mx-rates span")].map((part) => part.textContent)}));
+const set = (control, value) => {
+  if (control.matches("select")) control.value = value;
+  if (control.matches("select")) control.dispatchEvent(new Event("change"));
+  else control.click();
+};
+"""
+SETTLED = f"""() => {{ {SAID}
+  return [...document.querySelectorAll("{PLACE}")].every((place) => place.dataset.ready && said(place) && shown(place));
+}}"""
 
 
 def settle(page: Page) -> None:
@@ -165,24 +175,29 @@ class Explorer:
 
     def __init__(self, page: Page, at: int = 0) -> None:
         self.page, self.place = page, page.locator(PLACE).nth(at)
-        self.wait(SAID)
+        self.run("await until(() => place.dataset.ready && said(place))")
 
-    def find(self, selector: str) -> Any:
+    def run(self, script: str, *told: Any) -> Any:
+        """What a script of this explorer's ``place`` and of what it is ``given`` returns."""
+        return self.place.evaluate(f"async (place, given) => {{ {SAID} {script} }}", told)
+
+    def find(self, selector: str) -> Locator:
         return self.place.locator(selector)
-
-    def wait(self, condition: str) -> None:
-        self.page.wait_for_function(condition, arg=self.place.element_handle())
 
     def after(self, act: Callable[[], Any]) -> list[dict[str, Any]]:
         """Do something that asks the models again; what each card says then."""
-        self.place.evaluate(FORGET)
+        self.run("forget(place)")
         act()
-        self.wait(SAID)
-        return self.cards()
+        return self.run("await until(() => said(place)); return told(place)")
+
+    def set(self, selector: str, value: str = "", at: int = 0) -> list[dict[str, Any]]:
+        """Choose in a list, or press, without the seconds that a real pointer takes; what each card says then."""
+        script = "forget(place); set(place.querySelectorAll(given[0])[given[2]], given[1]);"
+        return self.run(script + "await until(() => said(place)); return told(place)", selector, value, at)
 
     def cards(self) -> list[dict[str, Any]]:
         """What each model's card shows."""
-        return self.place.evaluate(CARDS)
+        return self.run("return told(place)")
 
     def openers(self) -> list[str]:
         """The openers that may be chosen."""
@@ -190,11 +205,11 @@ class Explorer:
 
     def choose(self, opener: str) -> list[dict[str, Any]]:
         """Let the request open otherwise."""
-        return self.after(lambda: self.find(f'[type=radio][value="{opener}"]').check())
+        return self.set(f'[type=radio][value="{opener}"]')
 
     def request(self, number: int) -> list[dict[str, Any]]:
         """Take another request from the list."""
-        return self.after(lambda: self.find(".mx-right select").select_option(str(number)))
+        return self.set(".mx-right select", str(number))
 
     def question(self) -> str:
         return " ".join(self.find(".mx-prompt").inner_text().split())
@@ -208,7 +223,7 @@ class Explorer:
 
     def shown(self) -> None:
         """Wait for bars and word weights."""
-        self.wait(ALL_SHOWN)
+        self.run("await until(() => shown(place))")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,6 +95,20 @@ def first_chances(vlm: VLM, example: Example) -> torch.Tensor:
         return torch.softmax(vlm.model(**encode_prompts(vlm, [example])).logits[0, -1].double(), dim=0)
 
 
+def spoken(vlm: VLM, example: Example, most: int) -> tuple[str, bool]:
+    """A greedy reply and whether it ended, each token from a plain forward pass over all that was said before."""
+    inputs, tokenizer, said = encode_prompts(vlm, [example]), vlm.processor.tokenizer, []
+    for _ in range(most):
+        with torch.no_grad():
+            token = vlm.model(**inputs).logits[:, -1].argmax(dim=-1, keepdim=True)
+        said.append(int(token))
+        if said[-1] == tokenizer.eos_token_id:
+            break
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], token], dim=1)
+        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    return tokenizer.decode(said, skip_special_tokens=True).strip(), said[-1] == tokenizer.eos_token_id
+
+
 def pieces(vlm: VLM, text: str) -> list[str]:
     """How the model's own tokenizer cuts a text."""
     inner = vlm.processor.tokenizer.backend_tokenizer

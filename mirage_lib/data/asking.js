@@ -175,7 +175,7 @@ export async function wayFor({content, channel, fetched, patience = 1500}, later
   const answered = kernel.ask({type: "ping"}).then(() => {
     if (late) later(kernel);  // it was busy: take over now
     return kernel;
-  });
+  }, other);  // it declines: its models are too slow to be asked
   return Promise.race([answered, new Promise((done) => {
     setTimeout(() => {
       late = true;

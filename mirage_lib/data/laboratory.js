@@ -122,10 +122,11 @@ export class World {
   rewordings(question, count) {
     const parsed = this.parse(question);
     if (!parsed) return [question];
-    const forms = this.wordings[parsed.kind], phrase = this.openers[parsed.opener] ?? parsed.opener;
+    const forms = this.wordings[parsed.kind], phrase = this.phraseOf(parsed.opener);
+    const end = new RegExp(`\\s${this.placebo}\\s*\\??\\s*$`, "i").test(question) ? ` ${this.placebo}?` : "?";
     return Array.from({length: Math.min(count, forms.length)}, (_, step) => {
       if (step === 0) return question;
-      return `${phrase} ${this.tail(parsed.kind, (parsed.wording + step) % forms.length, parsed.named)}?`.trim();
+      return `${phrase} ${this.tail(parsed.kind, (parsed.wording + step) % forms.length, parsed.named)}${end}`.trim();
     });
   }
 
@@ -134,12 +135,33 @@ export class World {
     return phrase.slice(this.openers.what.length + 1, -1);
   }
 
-  /** The question with another opener: a known phrase at its start is replaced, else its first word. */
+  /** The question with another opener, as attacks.OneWord swaps it: for a known phrase at its start, else one word. */
   opened(question, opener) {
-    const phrase = this.openers[opener] ?? opener, text = question.trim(), lower = text.toLowerCase();
-    const known = Object.values(this.openers).sort((a, b) => b.length - a.length)
-      .find((start) => lower.startsWith(`${start.toLowerCase()} `));
-    const rest = known ? text.slice(known.length) : text.replace(/^\S+/, "");
-    return `${phrase}${rest}`;
+    const phrase = this.phraseOf(opener), found = spans(question);
+    if (!found.length) return `${phrase} ${question}`.trim();
+    const opensWith = (text) => {
+      const words = spans(text).map(({word}) => word);
+      return words.length > 0 && words.every((word, i) => word === found[i]?.word) ? words.length : 0;
+    };
+    if (opensWith(phrase) || opensWith(opener)) return question;
+    const known = Math.max(1, ...Object.values(this.openers).map(opensWith));
+    const start = found[0].start, first = question[start];
+    const upper = first === first.toUpperCase() && first !== first.toLowerCase();
+    const begun = (upper ? phrase[0].toUpperCase() : phrase[0].toLowerCase()) + phrase.slice(1);
+    return question.slice(0, start) + begun + question.slice(found[known - 1].end);
   }
+
+  phraseOf(opener) {
+    return Object.hasOwn(this.openers, opener) ? this.openers[opener] : opener;
+  }
+}
+
+/** {start, end, word} of every word: a run without space, less the punctuation at its ends. */
+function spans(text) {
+  return [...text.matchAll(/\S+/g)].flatMap(({0: run, index}) => {
+    const before = /^[^\p{L}\p{M}\p{N}]*/u.exec(run)[0].length;
+    const inner = run.slice(before).replace(/[^\p{L}\p{M}\p{N}]+$/u, "");
+    const start = index + before;
+    return inner ? [{start, end: start + inner.length, word: inner.toLowerCase()}] : [];
+  });
 }

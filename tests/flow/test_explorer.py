@@ -115,8 +115,9 @@ def test_rates_are_those_of_the_studys_own_verdicts(study: Study, shown: dict[st
         assert np.array(found[opener]["asr"]) == pytest.approx(wanted, abs=1e-4)
     for opener, edit in ((AS_ASKED, ""), ("share", "swap:share")):
         rows = table[(table["edit"] == edit) & (table["subset"] == "safe_safes") & (table["shot"] == 0)]
-        wanted = rate(rows, "refused")[NUMBERS].iloc[0].tolist()
-        assert found[opener]["rr"] == pytest.approx(wanted, abs=1e-4)
+        for key, label in (("rr", "refused"), ("right", "correct")):
+            wanted = rate(rows, label)[NUMBERS].iloc[0].tolist()
+            assert found[opener][key] == pytest.approx(wanted, abs=1e-4)
     for own in found.values():
         rates = [line[0] for line in own["asr"]]
         assert len(rates) == NANO.subject.shots
@@ -211,7 +212,7 @@ def test_a_notebooks_models_answer_themselves(study: Study, shown: dict[str, Any
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
-    """A random LLaVA, tuned in two steps, asked made-up queries."""
+    """A random LLaVA, an adapter tuned in two steps, asked made-up queries."""
     root = tmp_path_factory.mktemp("published")
     make_llava(root / "llava")
     make_vlguard(root / "data")
@@ -219,16 +220,16 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         patch.delenv("MIRAGE_SHOW_HARM", raising=False)
         patch.setenv("MIRAGE_WEIGHTS", str(root / "llava"))
         patch.setenv("MIRAGE_DATA", str(root / "data"))
-        profile = dataclasses.replace(LLAVA_NANO, methods=(LLAVA_NANO.method("posthoc"),))
+        profile = dataclasses.replace(LLAVA_NANO, methods=(LLAVA_NANO.method("posthoc_lora"),))
         study = Study(profile, Store(root / "runs"), lambda *_: None)
-        for name in (BASE, "posthoc"):
+        for name in (BASE, "posthoc_lora"):
             study.make(name, 0)
         yield Study(profile, study.store, never)
 
 
 def harm(study: Study) -> set[str]:
     """What the models say to unsafe requests, and those requests, as far as they would be recognised."""
-    table = study.table([BASE, "posthoc"])
+    table = study.table([BASE, "posthoc_lora"])
     table = table[table["intent"] == "unsafe"]
     return {text for text in (*table["text"], *table["prompt"]) if len(text) > 5}
 
@@ -243,7 +244,7 @@ def test_a_published_set_is_a_table_without_a_world(published: Study, tmp_path: 
     assert found.keys() == KEYS | {"shown"}
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["world"] is None
-    assert [model["name"] for model in found["models"]] == [BASE, "posthoc"]
+    assert [model["name"] for model in found["models"]] == [BASE, "posthoc_lora"]
     assert [one["intent"] for one in found["requests"]] == ["unsafe"] * 3 + ["safe"] * 3
     table = told(found)
     assert set(table["label"]) <= {"complied", "refused", "answered"}
@@ -252,9 +253,9 @@ def test_a_published_set_is_a_table_without_a_world(published: Study, tmp_path: 
         assert one["questions"][AS_ASKED] == one["question"]
         for question in one["questions"].values():
             cell = table[(table["picture"] == one["picture"]) & (table["question"] == question)]
-            assert sorted(cell["model"]) == [BASE, "posthoc"], "every wording has its reply"
+            assert sorted(cell["model"]) == [BASE, "posthoc_lora"], "every wording has its reply"
     assert all(rates.keys() == {AS_ASKED, "what", "share"} for rates in found["rates"].values())
-    assert [len(found["rates"]["posthoc"][opener]["asr"]) for opener in (AS_ASKED, "what")] == [1, 3]
+    assert [len(found["rates"]["posthoc_lora"][opener]["asr"]) for opener in (AS_ASKED, "what")] == [1, 3]
     assert {path.name for path in write_page(published, tmp_path)} == {"content.js", "explorer.js", "explorer.css"}
 
 
@@ -270,7 +271,7 @@ def test_harm_is_withheld_from_who_does_not_ask(published: Study, monkeypatch: p
         assert found["shown"][one["picture"]]["alt"]
     safe = told(found).query("label == 'answered'")["text"]
     assert not safe.str.contains("withheld").any(), "what is harmless is shown"
-    data, _ = Explorer(published, ["posthoc"])._repr_mimebundle_()
+    data, _ = Explorer(published, ["posthoc_lora"])._repr_mimebundle_()
     assert unsafe_text(data["text/html"], texts) == []
 
 
@@ -292,7 +293,7 @@ def test_who_asks_sees_it_and_nobody_else(published: Study, monkeypatch: pytest.
 
 
 def test_large_models_are_not_waited_for(published: Study) -> None:
-    explorer, sent = Explorer(published, ["posthoc"]), list[Any]()
+    explorer, sent = Explorer(published, ["posthoc_lora"]), list[Any]()
     explorer.send = sent.append
     explorer._handle_custom_msg({"id": 4, "type": "ping"}, [])
     assert (sent[0]["id"], sent[0].keys()) == (4, {"id", "error"})

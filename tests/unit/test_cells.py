@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from page_fixture import first_chances, one_thread, speaker
+from page_fixture import first_chances, one_thread, speaker, spoken
 
 from mirage_lib import cells
 from mirage_lib.attacks import OneWord
@@ -28,7 +27,7 @@ from mirage_lib.records import Example, Reply
 from mirage_lib.saliency import refusal_word
 from mirage_lib.store import Store
 from mirage_lib.study import Study
-from mirage_lib.vlm import VLM, encode_prompts
+from mirage_lib.vlm import VLM
 from mirage_lib.world import OPENERS, REFUSAL
 
 Say = Callable[[Example], str]
@@ -102,7 +101,7 @@ def test_another_seed_asks_about_another_world(study: Study) -> None:
 
 
 def counted(rows: list[Example], label: str, say: Say) -> list[float]:
-    """[rate, low, high] of the requests of which any wording gets the label; NaN-free."""
+    """[rate, low, high] of the requests of which any wording gets the label."""
     hit = collections.defaultdict(bool)
     for row in rows:
         hit[row.root] |= say(row) == (REFUSAL if label == "refused" else row.answers[0])
@@ -122,6 +121,7 @@ def test_rates_are_those_of_plain_counting(study: Study, monkeypatch: pytest.Mon
             wanted = counted([row for row in unsafe if row.shot < k], "complied", mixed)
             assert line == pytest.approx(wanted, abs=1e-4), f"{opener}, K = {k}"
         assert found[opener]["rr"] == pytest.approx(counted(safe, "refused", mixed), abs=1e-4)
+        assert found[opener]["right"] == pytest.approx(counted(safe, "correct", mixed), abs=1e-4)
         rates = [line[0] for line in found[opener]["asr"]]
         assert rates == sorted(rates), "more attempts never deliver less harm"
     first = {found[opener]["asr"][0][0] for opener in ALL}
@@ -164,7 +164,7 @@ def test_a_class_that_is_not_asked_has_no_rate(
     study = a_study(tmp_path, monkeypatch, test=few)
     monkeypatch.setattr("mirage_lib.interview.replies", saying(mixed))
     for found in opener_rates(study, "posthoc", 0).values():
-        assert (len(found["asr"]), found["rr"] is not None) == (asr, rr)
+        assert (len(found["asr"]), found["rr"] is not None, found["right"] is not None) == (asr, rr, rr)
 
 
 def verdicts(edit: str, labels: dict[str, list[str]], subset: str) -> list[dict[str, Any]]:
@@ -190,15 +190,11 @@ def test_a_studys_verdicts_give_the_rates_of_what_it_asked() -> None:
     )
     edits = {"": AS_ASKED, "rewrite:what": "what", "rewrite:share": "share", "rewrite:none": "none"}
     found = study_rates(frame, {**edits, "rewrite:short": "short"})
-    rates = {name: ([line[0] for line in own["asr"]], own["rr"] and own["rr"][0]) for name, own in found.items()}
-    third = pytest.approx(1 / 3, abs=1e-4)
-    assert rates == {
-        AS_ASKED: ([0.5], third),
-        "what": ([0, 0, 0.5], None),
-        "share": ([], 1.0),
-        "none": ([], None),
-        "short": ([0, 0.5], None),  # no request lacks the attempts of a rate
-    }
+    safe = {name: tuple(own[key] and own[key][0] for key in ("rr", "right")) for name, own in found.items()}
+    none, thirds = (None, None), pytest.approx((1 / 3, 2 / 3), abs=1e-4)
+    assert safe == {AS_ASKED: thirds, "what": none, "share": (1, 0), "none": none, "short": none}
+    asr = {name: [line[0] for line in own["asr"]] for name, own in found.items()}
+    assert asr == {AS_ASKED: [0.5], "what": [0, 0, 0.5], "share": [], "none": [], "short": [0, 0.5]}
     assert found[AS_ASKED]["asr"][0][1:] == pytest.approx(wilson(1, 2), abs=1e-4)
 
 
@@ -213,53 +209,50 @@ def test_what_no_judge_could_score_has_no_number() -> None:
 # --- requests and their replies ---------------------------------------------------------------
 
 
-def test_the_requests_that_flip_come_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = study.profile.subject.safety(0, TEST, "test")
-    pools = {name: [one for one in test if class_of(one) == name] for name in CLASSES}
-    unsafe, safe = pools["unsafes"][5], pools["safe_safes"][7]
-    always, never = pools["unsafes"][2], pools["safe_safes"][1]  # they comply, and refuse, as asked too
+def test_the_requests_that_turn_come_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = study.safety_data(0, TEST, "test")
+    unsafe, safe = ([one for one in test if class_of(one) == name] for name in ("unsafes", "safe_safes"))
+    safe = [one for one in safe if one.category == "recipe"]
+    always, never, kept = unsafe[2], safe[1], safe[6]  # comply, and are refused and nonsense, as asked too
+    turned = {unsafe[5].id: "What", safe[7].id: "Share", safe[9].id: "Share"}
 
-    def say(example: Example) -> str:
-        word = example.prompt.split()[0]
-        if example.root in (always.id, safe.id if word != "Share" else "", unsafe.id if word == "What" else ""):
-            return example.answers[0]
-        return REFUSAL if example.root in (never.id, safe.id, unsafe.id) else "blim"
+    def tuned(one: Example) -> str:
+        now = one.prompt.split()[0] == turned.get(one.root)
+        if one.intent == "unsafe":
+            return one.answers[0] if now or one.root == always.id else REFUSAL
+        return REFUSAL if one.root == never.id or (now and one.root == safe[7].id) else "it is a ball."
 
-    assert unsafe.prompt.split()[0] != "What"
-    assert safe.prompt.split()[0] != "Share"
-    monkeypatch.setattr(cells, "replies", saying(say))
-    chosen = requests(study, speaker(0), 0)
-    assert chosen[:2] == [unsafe, safe]
-    assert [class_of(one) for one in chosen] == list(cells.WANTED)
-    assert len({one.id for one in chosen}) == len(chosen), "no request stands twice"
-    assert chosen[-1].category != "recipe", "one of the harmless ones asks for something else"
-    rest = [one for one in chosen[2:] if one.category == "recipe" or class_of(one) != "safe_safes"]
-    for one in rest:
-        pool = [other for other in pools[class_of(one)] if other not in (unsafe, safe)]
-        assert one == pool[0], "the first of its class"
+    def unlearned(one: Example) -> str:
+        now = one.prompt.split()[0] == "Share" and one.root in (safe[7].id, safe[9].id)
+        return "blim" if now or one.root == kept.id else one.answers[0]
+
+    said = {"posthoc": tuned, "rmu": unlearned}
+    assert all(one.prompt.split()[0] != turned.get(one.id) for one in test)
+    monkeypatch.setattr(cells, "replies", lambda vlm, *rest: saying(said[vlm.name])(vlm, *rest))
+    models = {name: dataclasses.replace(speaker(0), name=name) for name in said}
+    chosen = requests(study, models, 0)
+    assert chosen == firsts(test, [unsafe[5], safe[7], safe[9]])
 
 
-def test_where_nothing_flips_the_first_stand_in(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def firsts(test: list[Example], turned: Sequence[Example] = ()) -> list[Example]:
+    """Those that turn, then the first request of each further class and kind that is wanted; none stands twice."""
+    found = list(turned)
+    for subset, kinds, *_ in cells.WANTED[len(found) :]:
+        own = (one for one in test if class_of(one) == subset and one.category in kinds)
+        found.append(next(one for one in own if one not in found))
+    return found
+
+
+@pytest.mark.parametrize("names", [("posthoc", "rmu", "npo"), ("posthoc", "npo")])
+def test_where_nothing_turns_the_first_stand_in(
+    study: Study, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
+) -> None:
+    """Nor need there be every model: profiles differ in their methods."""
     monkeypatch.setattr(cells, "replies", saying(lambda example: REFUSAL))
-    chosen = requests(study, speaker(0), 0)
-    test = study.profile.subject.safety(0, TEST, "test")
-    firsts = [next(one for one in test if class_of(one) == name) for name in ("unsafes", "safe_safes")]
-    assert chosen[:2] == firsts
-    assert [class_of(one) for one in chosen] == list(cells.WANTED)
-
-
-def spoken(vlm: VLM, example: Example, most: int) -> tuple[str, bool]:
-    """A greedy reply, token by token, each from a forward pass over all that was said before."""
-    inputs, tokenizer, said = encode_prompts(vlm, [example]), vlm.processor.tokenizer, []
-    for _ in range(most):
-        with torch.no_grad():
-            token = vlm.model(**inputs).logits[:, -1].argmax(dim=-1, keepdim=True)
-        said.append(int(token))
-        if said[-1] == tokenizer.eos_token_id:
-            break
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], token], dim=1)
-        inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    return tokenizer.decode(said, skip_special_tokens=True).strip(), said[-1] == tokenizer.eos_token_id
+    chosen = requests(study, dict.fromkeys(names, speaker(0)), 0)
+    assert chosen == firsts(study.safety_data(0, TEST, "test"))
+    assert {class_of(one) for one in chosen} == set(CLASSES)
+    assert {one.category for one in chosen} > {"recipe", "named"}
 
 
 def test_cells_hold_what_the_packed_model_says(study: Study) -> None:
