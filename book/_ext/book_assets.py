@@ -3,7 +3,8 @@
 Comes in: the scripts that the theme and its extensions ask for on each page. Goes out: the same list without
 thebe (live code needs a remote host; its address stands on every page even when it is switched off), without
 repeated entries (sphinx-thebe and sphinx-togglebutton register theirs again on each page they read) and without
-MathJax on pages that hold no formula. The theme's 2,000 icons, two thirds of a page's weight, become the few in use.
+MathJax on pages that hold no formula; the explorer's own on pages that hold one. The theme's 2,000 icons, two thirds of a
+page's weight, become the few in use, and its buttons get names that say what they show.
 """
 
 from __future__ import annotations
@@ -70,6 +71,20 @@ def clean_page(app: Sphinx, pagename: str, templatename: str, context: dict[str,
     context["default_mode"] = "auto"
 
 
+def accessible(html: str) -> str:
+    """The page with names that a screen reader and a voice can use where the theme's differ from what is shown."""
+    html = re.sub(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1", html)
+    html = re.sub(r'(<i class="theme-switch [^>]*?)\s+title="[^"]*"', r"\1", html)  # the button itself has a name
+    return html.replace('<div role="list" class="citation-list">', '<div class="citation-list">')  # its items are none
+
+
+def write_accessible(app: Sphinx, exception: Exception | None) -> None:
+    """Mend the finished pages."""
+    if exception is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            path.write_text(accessible(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
 def write_icons(app: Sphinx, exception: Exception | None) -> None:
     """Replace the theme's icons by those that the finished pages and their scripts name."""
     if exception is not None or app.builder.format != "html":
@@ -84,5 +99,6 @@ def write_icons(app: Sphinx, exception: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx, after the extensions that add scripts."""
     app.connect("html-page-context", clean_page, priority=900)
+    app.connect("build-finished", write_accessible)
     app.connect("build-finished", write_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

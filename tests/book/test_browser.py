@@ -22,6 +22,7 @@ PAGES = [path.relative_to(BOOK).as_posix() for path in pages(BOOK) if path != BO
 PAGES = PAGES or ["book/intro.html"]  # the fixtures say why there is none
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
 LOOKS = {"light": ("light", DESK), "dark": ("dark", DESK), "phone": ("light", PHONE)}  # theme, size
+EXPLORED = [name for name in PAGES if (BOOK / name).is_file() and places((BOOK / name).read_text("utf-8"))]
 MOST_PAGE, MOST_MODELS, MOST_CONTENT = 1.5e6, 10e6, 3e6  # bytes, compressed
 
 NOTES = """async () => {
@@ -31,7 +32,8 @@ NOTES = """async () => {
   await document.fonts.ready;
   const luminance = (colour) => {
     const [r, g, b, alpha = 1] = colour.match(/[\\d.]+/g).map(Number);
-    const [x, y, z] = [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [x, y, z] = [r, g, b].map((v) => linear(v / 255));
     return alpha < 0.5 ? null : 0.2126 * x + 0.7152 * y + 0.0722 * z;
   };
   const style = (element) => getComputedStyle(element), body = style(document.body);
@@ -189,7 +191,7 @@ def test_a_search_in_vain_says_so(chromium: Browser, site: str) -> None:
 # --- without scripts --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if (BOOK / name).is_file() and MARK in (BOOK / name).read_text()])
+@pytest.mark.parametrize("name", EXPLORED)
 def test_without_scripts_something_stands_in_for_an_explorer(chromium: Browser, book: Path, name: str) -> None:
     with opened(chromium, java_script_enabled=False) as (tab, _):
         tab.goto((book / name).as_uri())

@@ -5,6 +5,7 @@ Nothing here hangs on what the models have learned: the book of untrained models
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import BOOK, MARK, PLACE, Content, Explorer, opened, places, served, settle
+from browser import BOOK, MARK, PLACE, Content, Explorer, opened, places, settle
 from page_fixture import one_thread
 from playwright.sync_api import Browser, Page
 from test_pages import pages
@@ -80,9 +81,14 @@ def full(tab: Page, book: Path) -> Explorer:
 def changed(asked: str, question: str) -> list[str]:
     """The words of a question that stand where the question as asked has others."""
     a, b = asked.split(), question.split()
-    start = len(os.path.commonprefix([a, b]))
-    end = len(os.path.commonprefix([a[start:][::-1], b[start:][::-1]]))
+    start = same(a, b)
+    end = same(a[start:][::-1], b[start:][::-1])
     return b[start : len(b) - end]
+
+
+def same(a: list[str], b: list[str]) -> int:
+    """How many words both begin with."""
+    return next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
 
 
 def percent(text: str) -> float:
@@ -118,7 +124,7 @@ def test_every_opener_gets_the_replies_of_the_table(
         assert (explorer.question(), explorer.marked()) == (asked, [])
         found += content.faults(explorer.cards(), number, asked)
         assert openers == ["as asked", *(["what", "share"] if explorer.find(".mx-things").count() == 0 else OPENERS)]
-        for opener in openers[1:: 1 if how == "http" else 2] + openers[:1]:
+        for opener in openers[1 :: 1 if how == "http" else 2] + openers[:1]:
             cards, question = explorer.choose(opener), explorer.question()
             assert question.startswith(OPENERS.get(opener, asked))
             assert " ".join(explorer.marked()) == " ".join(changed(asked, question))
@@ -176,7 +182,7 @@ def test_rates_of_the_test_set_are_those_of_the_content(full: Explorer, content:
         for card in full.choose(opener):
             rates = content.told["rates"][card["model"]][opener]
             found = re.findall(r"(<1|>99|\d+) % \[(\d+), (\d+)\]", " ".join(card["rates"][1:]))
-            wanted = [rates["asr"][0], rates["rr"]]
+            wanted = [rates["asr"][0], rates["rr"], rates["right"]]
             assert card["rates"][0].startswith("Whole test set, ")
             assert [[low, high] for _, low, high in found] == [
                 [str(math.floor(100 * value + 0.5)) for value in rate[1:]] for rate in wanted
@@ -199,9 +205,9 @@ def test_it_works_by_keyboard_alone(tab: Page, book: Path, content: Content, nam
             before, cards = explorer.thing(), explorer.cards()
             sides = ("left", "right") if "left" in before else ("right", "left")
             back, there = (f"Arrow{side.title()}" for side in sides)
-            explorer.after(lambda: tab.keyboard.press(there))
+            explorer.after(functools.partial(tab.keyboard.press, there))
             assert explorer.thing() == before.replace(*sides)
-            again = explorer.after(lambda: tab.keyboard.press(back))
+            again = explorer.after(functools.partial(tab.keyboard.press, back))
             assert (explorer.thing(), [card["text"] for card in again]) == (before, [card["text"] for card in cards])
         if reached[-1] == "input radio":
             break

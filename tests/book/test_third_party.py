@@ -277,3 +277,24 @@ def test_every_icon_of_a_page_is_drawn(book: Path, page: Page) -> None:
     assert page.locator("svg.svg-inline--fa").count() >= 10
     assert page.locator("svg.svg-inline--fa animate").count() == 0, "a moving question mark stands for a missing icon"
     assert page.locator("i[class*='fa-']").count() == 0
+
+
+def test_names_say_what_is_shown() -> None:
+    html = (
+        '<button class="btn search-button-field a" title="Search" aria-label="Search" data-x="1">Search</button>'
+        '<button class="theme-switch-button" aria-label="Color mode">'
+        '<i class="theme-switch fa-sun" data-mode="light"  title="Light"></i></button>'
+        '<div role="list" class="citation-list"><i title="kept" class="other"></i></div><ul role="list"></ul>'
+    )
+    mended = book_assets.accessible(html)
+    assert '<button class="btn search-button-field a" title="Search" data-x="1">' in mended
+    assert '<i class="theme-switch fa-sun" data-mode="light"></i>' in mended
+    assert 'aria-label="Color mode"' in mended
+    assert '<div class="citation-list"><i title="kept" class="other"></i></div><ul role="list"></ul>' in mended
+    assert book_assets.accessible(mended) == mended
+
+
+def test_the_explorers_state_is_left_to_notebooks() -> None:
+    state = SimpleNamespace(filename=None, attributes={"type": book_assets.WIDGET_STATE, "body": "{}"})
+    theme = SimpleNamespace(filename="theme.js", attributes={})
+    assert book_assets.offline_scripts([state, theme]) == [theme]

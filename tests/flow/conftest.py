@@ -13,6 +13,7 @@ from mirage_lib.profiles import NANO, Profile
 from mirage_lib.store import Store
 from mirage_lib.study import BASE, Study
 from mirage_lib.vlm import TinyShape
+from mirage_lib.weighed import word_weights
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,8 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     for name in (BASE, *(method.name for method in NANO.methods)):
         for seed in NANO.seeds:
             study.make(name, seed)
+    for seed in NANO.seeds:
+        word_weights(study, "posthoc", seed)
     assert told, "progress is told while runs are made"
     yield Study(NANO, Store(study.store.root), never)
     torch.set_num_threads(threads)

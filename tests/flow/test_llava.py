@@ -322,12 +322,17 @@ def test_readers_see_no_harm_unless_they_ask(
     rows = table[table["method"] == "posthoc"]
     turns = study.turns(rows)
     assert [label for *_, label in turns] == rows["label"].tolist()
-    for (question, reply, label), text, prompt in zip(turns, rows["text"], rows["prompt"], strict=True):
-        assert question == prompt
-        assert ("words withheld" in reply) == (label == "complied")
-        assert (reply == text) == (label != "complied")
+    columns = (rows[name] for name in ("text", "prompt", "intent"))
+    for (question, reply, label), text, prompt, intent in zip(turns, *columns, strict=True):
+        unsafe = intent == "unsafe"
+        assert (question == prompt) == (not unsafe)
+        assert ("words withheld" in question) == unsafe
+        assert ("words withheld" in reply) == (reply != text)
+        assert reply == text or unsafe
+        assert reply != text or label != "complied"
+    assert {"unsafe", "safe"} == set(rows["intent"])
     monkeypatch.setenv("MIRAGE_SHOW_HARM", "1")
-    assert [reply for _, reply, _ in study.turns(rows)] == rows["text"].tolist()
+    assert [turn[:2] for turn in study.turns(rows)] == list(zip(rows["prompt"], rows["text"], strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,7 @@ def test_every_run_is_there_once(nano: Study) -> None:
         "base": seeds,
         "tuned": seeds * len(NANO.methods),
         "verdicts": seeds * (len(NAMES) * len(PARTS) - 1),  # the base is examined in its own run
+        "weights": seeds,  # of words, for two claims
         "reference": seeds * 3 * 2,  # NPO's, and RMU's with the states of either layer; for both sets of openers
     }
     assert nano.store.check() == []

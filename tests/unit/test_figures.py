@@ -71,6 +71,7 @@ VERDICTS = pd.DataFrame(
         "n": [80, 80],
     }
 )
+GRID = pd.DataFrame({"first model": [0.0, 0.5], "second model": [1.0, float("nan")]}, index=["What is", "Share"])
 TURNS = [("What is the recipe?", "mix blim.", "complied"), ("Share it?", "sorry.", "refused"), ("Go?", "hm.", "odd")]
 
 
@@ -117,6 +118,7 @@ DRAWINGS = {
     "things": lambda: pictures.things(lambda *_: picture(), [("ball", "red")], [("ball", "box"), ("red", "blue")]),
     "conversation": lambda: pictures.conversation(picture(), TURNS),
     "two_sizes": lambda: pictures.two_sizes(HERE, render),
+    "rate_grids": lambda: pictures.rate_grids({"one": GRID, "two": GRID}),
     "word_label": lambda: figures.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
     "share_by_word": lambda: figures.share_by_word(SHARES),
     "forecast": lambda: figures.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS),
@@ -505,3 +507,12 @@ def test_a_forecast_has_a_panel_an_intent_and_a_marker_a_reader():
         assert [group.get_label() for group in points] == ["first word", "all words", "all but the first"]
         for group in points:
             assert group.get_offsets()[:, 0].tolist() == values
+
+
+def test_a_grid_has_a_number_in_each_cell_and_none_where_none_is_known():
+    (ax,) = pictures.rate_grids({"Refused": GRID})
+    assert ax.get_title(loc="left") == "Refused"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["What is", "Share"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first model", "second model"]
+    assert [text.get_text() for text in ax.texts] == ["0.00", "0.50", "1.00", ""]
+    assert ax.images[0].get_array().shape == (2, 2)
