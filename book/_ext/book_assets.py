@@ -3,8 +3,8 @@
 Comes in: the scripts that the theme and its extensions ask for on each page. Goes out: the same list without
 thebe (live code needs a remote host; its address stands on every page even when it is switched off), without
 repeated entries (sphinx-thebe and sphinx-togglebutton register theirs again on each page they read) and without
-MathJax on pages that hold no formula; the explorer's own on pages that hold one. The theme's 2,000 icons, two thirds of a
-page's weight, become the few in use, and its buttons get names that say what they show.
+MathJax on pages that hold no formula; the explorer's own on pages that hold one. The theme's 2,000 icons, two thirds
+of a page's weight, become the few in use, and its buttons get names that say what they show.
 """
 
 from __future__ import annotations
