@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import print_book
 from page_fixture import written
-from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, Route, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 BOOK = Path(os.environ.get("MIRAGE_BOOK_HTML", ROOT / "_build" / "html"))
@@ -86,8 +86,12 @@ class Watch:
         page.on("console", lambda m: self.said.append(f"{m.type}: {m.text} {m.location}") if m.type in kinds else None)
         page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
         page.on("request", lambda request: self.asked.append(request.url))
-        page.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
+        page.on("requestfailed", self.note)
         page.on("response", lambda r: self.failed.append(f"{r.url}: {r.status}") if r.status >= 400 else None)
+
+    def note(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left before it came
+            self.failed.append(f"{request.url}: {request.failure}")
 
     def refuse(self, route: Route) -> None:
         self.refused.append(route.request.url)
@@ -120,15 +124,18 @@ def transferred(folder: Path, addresses: list[str]) -> int:
     return sum(zipped(folder / path.lstrip("/")) for path in paths)
 
 
-AXE_RUN = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.flatMap(
+AXE_RUN = """async (rules) => (await axe.run(document, {resultTypes: ["violations"], rules})).violations.flatMap(
   ({impact, id, nodes}) => nodes.map(({html, target, any, all, none}) =>
     ({impact, id, target: target.flat().join(" "), html, why: [...any, ...all, ...none][0]?.message ?? ""})))"""
 
 
-def axe(page: Page) -> list[dict[str, str]]:
-    """What axe-core finds: impact, rule, place, markup and reason, an entry for each element."""
+def axe(page: Page, colours: bool = True) -> list[dict[str, str]]:
+    """What axe-core finds: impact, rule, place, markup and reason, an entry for each element.
+
+    Half its time goes to the contrast of colours, which a narrower page does not change.
+    """
     page.evaluate(AXE.read_text("utf-8"))
-    return page.evaluate(AXE_RUN)
+    return page.evaluate(AXE_RUN, {} if colours else {"color-contrast": {"enabled": False}})
 
 
 # --- explorers --------------------------------------------------------------------------------
@@ -144,10 +151,15 @@ const forget = (place) => cards(place).forEach((card) => {
 const until = async (condition) => {
   while (!condition()) await new Promise((done) => setTimeout(done, 4));
 };
-const told = (place) => cards(place).map((card) => ({
-  model: card.querySelector("select").value, text: card.querySelector(".mx-reply").textContent,
-  label: card.dataset.label, first: Number(card.dataset.first), milliseconds: Number(card.dataset.milliseconds),
-  rates: [...card.querySelectorAll(".mx-rates span")].map((part) => part.textContent)}));
+const told = (place) => ({
+  cards: cards(place).map((card) => ({
+    model: card.querySelector("select").value, text: card.querySelector(".mx-reply").textContent,
+    label: card.dataset.label, first: Number(card.dataset.first), milliseconds: Number(card.dataset.milliseconds),
+    rates: [...card.querySelectorAll(".mx-rates span")].map((part) => part.textContent)})),
+  question: place.querySelector(".mx-prompt").textContent.trim(),
+  marked: [...place.querySelectorAll(".mx-prompt mark")].map((word) => word.textContent).join(" "),
+  thing: place.querySelector("canvas").ariaLabel,
+});
 const set = (control, value) => {
   if (control.matches("select")) control.value = value;
   if (control.matches("select")) control.dispatchEvent(new Event("change"));
@@ -155,7 +167,8 @@ const set = (control, value) => {
 };
 """
 SETTLED = f"""() => {{ {SAID}
-  return [...document.querySelectorAll("{PLACE}")].every((place) => place.dataset.ready && said(place) && shown(place));
+  return [...document.querySelectorAll("{PLACE}")].every((place) => place.dataset.ready && said(place)
+    && (shown(place) || place.querySelector(".mx-mode").textContent === "precomputed"));
 }}"""
 
 
@@ -170,6 +183,9 @@ def places(html: str) -> int:
     return len(re.findall(f"<[^>]*{MARK}=", html))
 
 
+State = dict[str, Any]  # of an explorer: what its ``cards`` show, its ``question``, the words ``marked``, the ``thing``
+
+
 class Explorer:
     """One explorer of a page, worked as a reader works it."""
 
@@ -177,49 +193,58 @@ class Explorer:
         self.page, self.place = page, page.locator(PLACE).nth(at)
         self.run("await until(() => place.dataset.ready && said(place))")
 
-    def run(self, script: str, *told: Any) -> Any:
+    def run(self, script: str, *given: Any) -> Any:
         """What a script of this explorer's ``place`` and of what it is ``given`` returns."""
-        return self.place.evaluate(f"async (place, given) => {{ {SAID} {script} }}", told)
+        return self.place.evaluate(f"async (place, given) => {{ {SAID} {script} }}", given)
 
     def find(self, selector: str) -> Locator:
         return self.place.locator(selector)
 
-    def after(self, act: Callable[[], Any]) -> list[dict[str, Any]]:
-        """Do something that asks the models again; what each card says then."""
+    def now(self) -> State:
+        return self.run("return told(place)")
+
+    def after(self, act: Callable[[], Any]) -> State:
+        """Do something that asks the models again; what is shown then."""
         self.run("forget(place)")
         act()
         return self.run("await until(() => said(place)); return told(place)")
 
-    def set(self, selector: str, value: str = "", at: int = 0) -> list[dict[str, Any]]:
-        """Choose in a list, or press, without the seconds that a real pointer takes; what each card says then."""
-        script = "forget(place); set(place.querySelectorAll(given[0])[given[2]], given[1]);"
-        return self.run(script + "await until(() => said(place)); return told(place)", selector, value, at)
+    def set(self, *steps: tuple[str, str, int]) -> list[State]:
+        """Choose in lists, or press, without the time that a pointer takes; what is shown after each step.
 
-    def cards(self) -> list[dict[str, Any]]:
-        """What each model's card shows."""
-        return self.run("return told(place)")
+        A step is a selector, a value for a list, and which of the elements found is meant, from 0.
+        """
+        return self.run(
+            """const found = [];
+          for (const [selector, value, at] of given) {
+            forget(place);
+            set(place.querySelectorAll(selector)[at], value);
+            await until(() => said(place));
+            found.push(told(place));
+          }
+          return found;""",
+            *steps,
+        )
+
+    def chosen(self, *openers: str) -> list[State]:
+        """Let the request open in each of these ways."""
+        return self.set(*((f'[type=radio][value="{opener}"]', "", 0) for opener in openers))
+
+    def choose(self, opener: str) -> State:
+        """Let the request open otherwise."""
+        return self.chosen(opener)[0]
+
+    def requested(self, *numbers: int) -> list[State]:
+        """Take each of these requests from the list."""
+        return self.set(*((".mx-right select", str(number), 0) for number in numbers))
+
+    def request(self, number: int) -> State:
+        """Take another request from the list."""
+        return self.requested(number)[0]
 
     def openers(self) -> list[str]:
         """The openers that may be chosen."""
         return self.find("[type=radio]").evaluate_all("(radios) => radios.map((radio) => radio.value)")
-
-    def choose(self, opener: str) -> list[dict[str, Any]]:
-        """Let the request open otherwise."""
-        return self.set(f'[type=radio][value="{opener}"]')
-
-    def request(self, number: int) -> list[dict[str, Any]]:
-        """Take another request from the list."""
-        return self.set(".mx-right select", str(number))
-
-    def question(self) -> str:
-        return " ".join(self.find(".mx-prompt").inner_text().split())
-
-    def marked(self) -> list[str]:
-        return self.find(".mx-prompt mark").all_inner_texts()
-
-    def thing(self) -> str:
-        """What the picture's description says."""
-        return self.find("canvas").get_attribute("aria-label") or ""
 
     def shown(self) -> None:
         """Wait for bars and word weights."""
@@ -247,12 +272,29 @@ class Content:
             found[key] = {"text": table["texts"][text] or "(an empty reply)", **dict(told)}
         return found
 
-    def faults(self, cards: list[dict[str, Any]], request: int, question: str) -> list[str]:
-        """Where cards differ from the table."""
-        found = []
-        for card in cards:
-            cell = self.cells[card["model"], self.told["requests"][request]["picture"], question]
+    def faults(self, state: State, request: int) -> list[str]:
+        """Where an explorer that shows a request of the list differs from the table."""
+        found, picture = [], self.told["requests"][request]["picture"]
+        for card in state["cards"]:
+            cell = self.cells[card["model"], picture, state["question"]]
             same = (card["text"], card["label"]) == (cell["text"], cell["label"])
             if not same or not abs(card["first"] - cell["first"]) < 1e-4:
-                found.append(f"{card} differs from the table's {cell} for {question!r}")
+                found.append(f"{card} differs from the table's {cell} for {state['question']!r}")
         return found
+
+
+def changed(asked: str, question: str) -> str:
+    """The words of a question that stand where the question as asked has others."""
+    a, b = asked.split(), question.split()
+    start = _same(a, b)
+    return " ".join(b[start : len(b) - _same(a[start:][::-1], b[start:][::-1])])
+
+
+def _same(a: list[str], b: list[str]) -> int:
+    """How many words both begin with."""
+    return next((i for i, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
+
+
+def share(text: str) -> float:
+    """The share that a percentage tells, to half a percent."""
+    return {"<1 %": 0.0025, ">99 %": 0.9975}.get(text) or int(text.removesuffix(" %")) / 100

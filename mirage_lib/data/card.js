@@ -169,7 +169,7 @@ export class Card {
     let at = 0;
     for await (const chance of explorer.way.chances(this.model, explorer.picture, questions)) {
       if (!current()) return;
-      if (at === 0) this.bars1.replaceChildren(table);
+      if (at === 0) this.bars1.replaceChildren(...(chance == null ? [] : [table]));
       const [bar, value] = rows[at++];
       bar.style.setProperty("--share", chance ?? 0);
       value.textContent = percent(chance);

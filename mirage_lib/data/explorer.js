@@ -51,13 +51,14 @@ export class Explorer {
     this.mode = make("span", {class: "mx-mode"}, "…");
     this.told = make("span", {class: "mx-told"});
     this.live = make("p", {class: "mx-quiet", "aria-live": "polite"});
-    this.canvas = make("canvas", {class: "mx-picture", role: "img", tabindex: "0", "aria-describedby": `${this.id}-keys`,
-      onkeydown: (event) => this.moved(event), onclick: (event) => this.placed(event)});
+    this.canvas = make("canvas", {class: "mx-picture", role: "img", tabindex: "0",
+      "aria-describedby": `${this.id}-keys`, onkeydown: (event) => this.moved(event), onclick: (event) => this.placed(event)});
     this.prompt = make("p", {class: "mx-prompt"});
     this.unknown = make("p", {class: "mx-unknown", role: "status"});
     const title = make("div", {class: "mx-head"}, make("strong", {}, options.title ?? "Attack explorer"), this.mode);
     const left = make("div", {class: "mx-left"}, this.canvas,
-      make("p", {class: "mx-quiet", id: `${this.id}-keys`}, "Arrow keys move the thing."));
+      this.withheld = make("p", {class: "mx-quiet", hidden: true}),
+      make("p", {class: "mx-quiet", id: `${this.id}-keys`, "data-free": true}, "Arrow keys or a click move it."));
     const right = make("div", {class: "mx-right"}, this.requests(), this.prompt, this.unknown, this.openers());
     if (!options.small) {
       left.append(this.things());
@@ -219,6 +220,8 @@ export class Explorer {
   paint() {
     const told = this.content.shown?.[this.picture];
     this.canvas.hidden = Boolean(told && !told.src && !this.world);
+    this.withheld.hidden = !this.canvas.hidden;
+    this.withheld.textContent = told?.alt ?? "";
     if (!this.world) return this.paintFrom(told);
     const side = this.world.side, scene = this.scene(), rgb = this.world.pixels(scene);
     this.canvas.width = this.canvas.height = side;

@@ -27,7 +27,8 @@ def book() -> Path:
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """One browser for a file of tests; each test opens a context of its own."""
-    if print_book.find_browser() is None and os.environ.get("MIRAGE_BROWSER") != "required":
+    if print_book.find_browser() is None:
+        assert os.environ.get("MIRAGE_BROWSER") != "required", NO_BROWSER
         pytest.skip(NO_BROWSER)
     with launched() as browser:
         yield browser

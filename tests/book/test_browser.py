@@ -6,6 +6,7 @@ and the tests read the notes. Pictures of the pages go to ``MIRAGE_SCREENSHOTS``
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import BOOK, MARK, PLACE, ROOT, axe, opened, places, settle, transferred, zipped
+from browser import BOOK, MARK, PLACE, ROOT, Explorer, Watch, axe, opened, places, settle, transferred, zipped
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import TimeoutError as TooLate
 from test_pages import pages, undescribed
 
 SCREENSHOTS = Path(os.environ.get("MIRAGE_SCREENSHOTS", ROOT / "_build" / "screenshots"))
@@ -23,6 +25,8 @@ PAGES = PAGES or ["book/intro.html"]  # the fixtures say why there is none
 DESK, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
 LOOKS = {"light": ("light", DESK), "dark": ("dark", DESK), "phone": ("light", PHONE)}  # theme, size
 EXPLORED = [name for name in PAGES if (BOOK / name).is_file() and places((BOOK / name).read_text("utf-8"))]
+SECONDS = 2.0  # until the explorer of the landing page can be used
+PATIENCE = float(os.environ.get("MIRAGE_PATIENCE", "3"))  # how many times longer a busy machine may take
 MOST_PAGE, MOST_MODELS, MOST_CONTENT = 1.5e6, 10e6, 3e6  # bytes, compressed
 
 NOTES = """async () => {
@@ -43,6 +47,8 @@ NOTES = """async () => {
   return {
     ground: luminance(body.backgroundColor), text: luminance(body.color), grounds,
     width: document.documentElement.scrollWidth,
+    cut: [...document.querySelectorAll(".mx")].map((box) => box.getBoundingClientRect().left
+      - box.closest(".cell_output, article").getBoundingClientRect().left).filter((left) => left < 0),
     formulas: document.querySelectorAll(".math").length,
     set: document.querySelectorAll(".math mjx-container").length,
     wrong: document.querySelectorAll("[data-mml-node=merror], mjx-container [fill=red]").length,
@@ -52,20 +58,44 @@ NOTES = """async () => {
   };
 }"""
 
-Notes = dict[str, Any]
+WHEN = f"""addEventListener("DOMContentLoaded", () => {{
+  const place = document.querySelector("{PLACE}"), now = (name) => {{ window[name] ??= performance.now(); }};
+  new MutationObserver(() => {{
+    if (place.dataset.ready) now("mirageReady");
+    if (place.querySelector(".mx-badge")) now("mirageAnswered");
+  }}).observe(place, {{subtree: true, childList: true, attributes: true}});
+}});"""
+STEPS = """addEventListener("DOMContentLoaded", () => {
+  const steps = window.mirageSteps = new Set();
+  new MutationObserver(() => document.querySelectorAll(".mx-reply").forEach((reply) => steps.add(reply.textContent)))
+    .observe(document, {subtree: true, childList: true, characterData: true});
+});"""
+# The theme makes these reachable by keyboard 0.3 s after a change.
+REACHABLE = """() => [...document.querySelectorAll("pre, .cell_output > .output, .pst-scrollable-table-container")]
+  .every((part) => part.tabIndex === 0 || part.scrollWidth <= part.clientWidth)"""
+
+
+class Notes(dict[str, Any]):
+    """What was noted about a page in one of its looks; too long to be printed."""
+
+    def __repr__(self) -> str:
+        return f"notes of {self['url']}"
+
+
 seen: dict[tuple[str, str], Notes] = {}
 
 
-def look(tab: Page, name: str, how: str) -> Notes:
+def look(tab: Page, watch: Watch, name: str, how: str) -> Notes:
     """Note everything that the tests ask about a page as it is shown now, and take its picture."""
     theme, size = LOOKS[how]
     tab.set_viewport_size(size)
-    tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    with contextlib.suppress(TooLate):  # axe tells what cannot be reached
+        tab.wait_for_function(REACHABLE, timeout=1000)
     notes = tab.evaluate(NOTES)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     picture = f"{name.removesuffix('.html').replace('/', '-')}-{theme}-{size['width']}.png"
     tab.screenshot(path=SCREENSHOTS / picture, full_page=True)
-    return {**notes, "html": tab.content(), "axe": axe(tab)}
+    return Notes(**notes, html=tab.content(), url=tab.url, axe=axe(tab, colours=how != "phone"), watch=watch)
 
 
 @pytest.fixture
@@ -77,7 +107,7 @@ def notes(book: Path, chromium: Browser, site: str, name: str, how: str) -> Note
             tab.goto(f"{site}/{name}")
             settle(tab)
             for one in [one for one in LOOKS if LOOKS[one][0] == theme]:
-                seen[name, one] = {**look(tab, name, one), "watch": watch}
+                seen[name, one] = look(tab, watch, name, one)
     return seen[name, how]
 
 
@@ -100,6 +130,7 @@ def test_nothing_goes_wrong_and_no_one_else_is_asked(notes: Notes, site: str) ->
 
 def test_it_fits_its_width(notes: Notes, how: str) -> None:
     assert notes["width"] <= LOOKS[how][1]["width"] + 1
+    assert notes["cut"] == [], "an explorer begins left of what holds it, and its edge is not seen"
 
 
 def test_dark_is_dark_and_light_is_light(notes: Notes, how: str) -> None:
@@ -156,6 +187,17 @@ def test_the_first_address_leads_to_the_landing_page(chromium: Browser, book: Pa
         assert watch.faults() == []
 
 
+def test_the_landing_page_is_soon_ready(chromium: Browser, site: str, measured: Callable[[str], None]) -> None:
+    with opened(chromium) as (page, watch):
+        page.add_init_script(WHEN)
+        page.goto(f"{site}/book/intro.html")
+        page.wait_for_function("window.mirageAnswered")
+        ready, answered = page.evaluate("[mirageReady, mirageAnswered]")
+        measured(f"landing page: explorer ready after {ready:.0f} ms, first reply after {answered:.0f} ms")
+        assert ready <= 1000 * SECONDS * PATIENCE
+        assert watch.faults() == []
+
+
 # --- search -----------------------------------------------------------------------------------
 
 
@@ -199,3 +241,28 @@ def test_without_scripts_something_stands_in_for_an_explorer(chromium: Browser, 
             assert place.is_visible()
             assert len(place.inner_text().split()) >= 20
         assert tab.locator("article h1").is_visible()
+
+
+# --- still, and on paper ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_a_reply_appears_at_once_where_motion_is_not_wanted(chromium: Browser, book: Path, motion: str) -> None:
+    with opened(chromium, reduced_motion=motion) as (page, _):
+        page.add_init_script(STEPS)
+        page.goto((book / "book/intro.html").as_uri())
+        whole = {card["text"] for card in Explorer(page).now()["cards"]}
+        parts = set(page.evaluate("[...mirageSteps]")) - whole - {"", "…"}
+        assert bool(parts) == (motion != "reduce" and max(len(text.split()) for text in whole) > 1)
+
+
+def test_an_explorer_is_printed_as_it_is(chromium: Browser, book: Path) -> None:
+    with opened(chromium, reduced_motion="reduce") as (tab, watch):
+        tab.goto((book / "notebooks" / "06_explore.html").as_uri())
+        settle(tab)
+        tab.emulate_media(media="print")
+        for place in tab.locator(PLACE).all():
+            assert place.locator("article .mx-reply").first.is_visible()
+            assert not place.locator(".mx-writing").is_visible()
+        assert tab.pdf().startswith(b"%PDF")
+        assert watch.faults() == []
