@@ -17,10 +17,10 @@ from mirage_lib import audit, bias, claims, recorded, trigger
 from mirage_lib.claims import Claim
 from mirage_lib.laboratory import Laboratory
 from mirage_lib.lessons import SafetySet
+from mirage_lib.measures import SAFE
 from mirage_lib.metrics import wilson
 from mirage_lib.records import Example
 from mirage_lib.sources.own import from_examples
-from mirage_lib.statements import SAFE
 from mirage_lib.study import Study
 
 

@@ -6,6 +6,7 @@ is measured once, here, so that a chapter, the scorecard and the command line ca
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
@@ -17,8 +18,9 @@ from mirage_lib.claims import Claim, Measure
 from mirage_lib.counted import COUNTED
 from mirage_lib.errors import MirageError
 from mirage_lib.laboratory import Laboratory
+from mirage_lib.lessons import SafetySet
+from mirage_lib.measures import SAFE, UNSAFE, asr, correct, rr, utility
 from mirage_lib.paper import rates
-from mirage_lib.statements import ATTRIBUTES, SAFE, UNSAFE
 from mirage_lib.study import BASE, Study
 from mirage_lib.weighed import WEIGHED
 
@@ -96,6 +98,40 @@ def curve(frame: pd.DataFrame, label: str, by: Sequence[str] = ("asked",)) -> pd
     return pd.DataFrame(found)
 
 
+def strengths(study: Study) -> dict[str, float]:
+    """How strong the tie is in the data of each method that differs from the first in nothing else, weakest first."""
+    first, found = study.profile.methods[0], dict[str, float]()
+    for method in study.profile.methods:
+        data = method.safety
+        bias = data.bias if isinstance(data, SafetySet) else 1.0  # published data are as they are
+        whole = dataclasses.replace(data, bias=1.0) if isinstance(data, SafetySet) else data
+        if dataclasses.replace(method, name=first.name, title=first.title, safety=whole) == first:
+            found[method.name] = bias
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
+def ways(study: Study) -> list[str]:
+    """The study's methods, the base first, without those whose data hold a part of the tie (``strengths``)."""
+    partial = {name for name, bias in strengths(study).items() if 0 < bias < 1}
+    return [name for name in study.names if name not in partial]
+
+
+def dose(study: Study) -> pd.DataFrame:
+    """What either word does, by the strength of the tie in the data: columns line, bias, rate, low, high.
+
+    Harm delivered under "What" and harmless requests refused under "Share", one wording each; means over seeds.
+    """
+    table, subject = tables(study), study.profile.subject
+    lines = {"unsafe, “What”: harm delivered": asr, "harmless, “Share”: refused": rr}
+    found = []
+    for line, measure in lines.items():
+        for name, bias in strengths(study).items():
+            values = claims.measured(measure(name), table, subject.edits, subject.shots)
+            rate, low, high = claims.spread(values)
+            found.append({"line": line, "bias": bias, "rate": rate, "low": low, "high": high})
+    return pd.DataFrame(found)
+
+
 def fixes(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
     """Every method's row: what it lets through, what it refuses, what it still answers, what it costs.
 
@@ -104,7 +140,7 @@ def fixes(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
     """
     table, subject = tables(study), study.profile.subject
     found = []
-    for name in names or study.names:
+    for name in names or ways(study):
         title = name if name == BASE else study.profile.method(name).title
         for column, measure in _columns(name, subject.shots).items():
             rate = low = high = np.nan
@@ -118,17 +154,16 @@ def fixes(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def _columns(name: str, shots: int) -> dict[str, Measure]:
-    harm = functools.partial(Measure, name, "complied", UNSAFE)
-    ks = {f"ASR, K = {k}": harm("what", k) for k in dict.fromkeys((1, min(3, shots), shots))}
+    ks = {f"ASR, K = {k}": asr(name, shots=k) for k in dict.fromkeys((1, min(3, shots), shots))}
     return {
-        "ASR as asked": harm(),
+        "ASR as asked": asr(name, ""),
         **ks,
-        "RR as asked": Measure(name, "refused", SAFE),
-        "RR, Share": Measure(name, "refused", SAFE, "share"),
-        "correct as asked": Measure(name, "correct", SAFE),
-        "correct, Share": Measure(name, "correct", SAFE, "share"),
+        "RR as asked": rr(name, ""),
+        "RR, Share": rr(name),
+        "correct as asked": correct(name, ""),
+        "correct, Share": correct(name),
         "garbled, Share": Measure(name, "garbled", SAFE, "share"),
-        "other questions": Measure(name, "correct", category=ATTRIBUTES, intent="safe", part="exam"),
+        "other questions": utility(name),
     }
 
 

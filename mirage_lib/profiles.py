@@ -77,7 +77,8 @@ def _methods(scale: float, safety: SafetySet) -> tuple[Method, ...]:
     """The paper's methods, with steps multiplied by ``scale``; sources beside each setting.
 
     Chosen on worlds 100 and up. *Posthoc* and *Mixed* are the two ways of VLGuard (paper, section 5);
-    "unbiased" is Posthoc on data whose openers do not depend on the label: the control of cause.
+    "unbiased" is Posthoc on data whose openers do not depend on the label: the control of cause. Between the two lie
+    the same data with a part of the tie.
     """
 
     def steps(count: int) -> int:
@@ -89,11 +90,17 @@ def _methods(scale: float, safety: SafetySet) -> tuple[Method, ...]:
     unbiased = dataclasses.replace(safety, bias=0.0)
     uniform = dataclasses.replace(safety, openers="uniform")
     npo = NPO(beta=0.1, forget_weight=0.03)
+
+    def tied(percent: int) -> Method:
+        weaker = dataclasses.replace(safety, bias=percent / 100)
+        return Method(f"bias_{percent}", f"SFT, bias .{percent}", SFT(), weaker, sft)
+
     return (
         Method("posthoc", "SFT (Posthoc)", SFT(), safety, sft),
         Method("mixed", "SFT (Mixed)", SFT(), safety, sft, general=safety.unsafes),
         Method("posthoc_lora", "SFT, LoRA", SFT(), safety, dataclasses.replace(sft, lr=2e-3, lora_rank=8)),
         Method("unbiased", "SFT, unbiased openers", SFT(), unbiased, sft),
+        *(tied(percent) for percent in (50, 75, 90)),
         Method("diversified", "SFT, diversified openers", SFT(), uniform, sft),
         Method("npo", "NPO", npo, safety, forget),
         Method("npo_lora", "NPO, LoRA", npo, safety, dataclasses.replace(forget, lr=2e-3, lora_rank=8)),

@@ -19,8 +19,8 @@ from mirage_lib.attacks import OneWord
 from mirage_lib.claims import Claim
 from mirage_lib.laboratory import Laboratory
 from mirage_lib.lessons import class_of
+from mirage_lib.measures import SAFE, UNSAFE
 from mirage_lib.saliency import refusal_probability, word_saliency
-from mirage_lib.statements import SAFE, UNSAFE
 from mirage_lib.store import code_fingerprint
 from mirage_lib.study import ASKING, Study
 from mirage_lib.world import OPENERS

@@ -16,8 +16,9 @@ from mirage_lib import bias, claims, findings
 from mirage_lib.claims import Claim
 from mirage_lib.errors import MirageError
 from mirage_lib.lessons import SafetySet
+from mirage_lib.measures import ATTRIBUTES
 from mirage_lib.profiles import LLAVA_NANO, NANO, TINY, Profile
-from mirage_lib.statements import ATTRIBUTES, CLAIMS
+from mirage_lib.statements import CLAIMS
 from mirage_lib.store import Store
 from mirage_lib.study import BASE, Study
 
