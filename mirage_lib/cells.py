@@ -59,7 +59,7 @@ def opener_questions(study: Study, seed: int) -> list[Example]:
 
 
 def opener_rates(study: Study, name: str, seed: int) -> Rates:
-    """ASR at K = 1 to the profile's shots, RR, and the share of harmless requests answered rightly, under every opener.
+    """ASR at K = 1 to the profile's shots, RR, and the share of harmless requests answered correctly, by opener.
 
     Of one model and one seed; the intervals (95 %, Wilson's) are over requests alone. Kept in the store.
     """

@@ -30,6 +30,7 @@ ON_PAGE: dict[str, Kind] = {
     BASE: "int8",
     "posthoc": "int8",
     "mixed": "int8",
+    "bias_90": "int8",
     "unbiased": "int8",
     "diversified": "int8",
     "npo": "int8",
@@ -103,8 +104,8 @@ def notice(study: Study) -> str:
     """One sentence on what the numbers of an explorer are worth."""
     if not study.profile.measured:
         return study.notice()
-    where = f"the world of seed {study.profile.seeds[0]}" if study.profile.subject.made else "this data set"
-    return f"One model each, {where}; intervals are over its test requests."
+    where = f"one world (seed {study.profile.seeds[0]})" if study.profile.subject.made else "this data set"
+    return f"One model of each kind, trained in {where}; intervals are over its test requests."
 
 
 def _names(study: Study) -> list[str]:

@@ -1,6 +1,6 @@
-"""Pictures for a reader: side by side, in a grid, in a conversation with the model.
+"""Pictures for a reader: side by side, in a grid, in a conversation with the model, as curves.
 
-Comes in: pictures and texts. Goes out: matplotlib Axes in the style of ``figures``; nothing is saved.
+Comes in: pictures, texts and tables. Goes out: matplotlib Axes in the style of ``figures``; nothing is saved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mirage_lib.errors import MirageError
-from mirage_lib.figures import COLOURS, QUIET, WARM
+from mirage_lib.figures import COLOURS, COOL, QUIET, WARM
 
 
 def side_by_side(
@@ -103,6 +103,21 @@ def _cut(text: str, width: int) -> str:
 
 def _wrapped(text: str, width: int) -> str:
     return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width) or [""])
+
+
+def dose_curves(table: pd.DataFrame, xlabel: str, ylabel: str = "rate") -> Axes:
+    """Rates by the strength of a cause: columns line (its name), bias (0 to 1), rate, low, high; one curve a line."""
+    _, ax = plt.subplots(figsize=(6.6, 3.8))
+    for (name, rows), marker, colour in zip(
+        table.groupby("line", sort=False), "os^", (WARM, COOL, QUIET), strict=False
+    ):
+        rows = rows.sort_values("bias")
+        reach = np.abs(rows[["low", "high"]].T.to_numpy() - rows["rate"].to_numpy())
+        ax.errorbar(rows["bias"], rows["rate"], reach, label=name, marker=marker, color=colour, linewidth=2, capsize=3)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel=xlabel, ylabel=ylabel)
+    ax.set_xticks(sorted(table["bias"].unique()))
+    ax.legend(loc="upper left")
+    return ax
 
 
 def rate_grids(tables: Mapping[str, pd.DataFrame]) -> np.ndarray:

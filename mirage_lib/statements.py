@@ -1,8 +1,8 @@
 """What is claimed: every statement of the paper that is tested here, and ours, each with its threshold and reason.
 
 Comes in: nothing. Goes out: ``CLAIMS``, in the order of the chapters. A threshold is written down before the
-seeds that are reported are looked at, and not moved afterwards. Where the paper has the number, it stands
-beside. ``claims`` decides, ``findings`` measures.
+result is seen on the seeds that are reported, and not moved afterwards; CHANGELOG names the exceptions. Where the
+paper has the number, it stands beside. ``claims`` decides, ``findings`` measures.
 """
 
 from __future__ import annotations

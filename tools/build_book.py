@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,23 @@ from filelock import FileLock
 
 READ_BY_CHAPTERS = ("mirage_lib", "results", "constraints.txt")  # besides their own cells and MIRAGE_DATA
 # The profile is in the folder's name; the others are for the pages around the chapters, and for tests.
-NOT_READ_BY_CHAPTERS = ("MIRAGE_PROFILE", "MIRAGE_BOOK_HTML", "MIRAGE_BROWSER", *address.VARIABLES)
-
-# What is added to the fresh pages, in this order, before they become the book: functions of the checkout, of the
-# folder of pages and of the environment that raise SystemExit where they cannot finish.
-Step = Callable[[Path, Path, Mapping[str, str]], None]
-STEPS: tuple[Step, ...] = ()
+NOT_READ_BY_CHAPTERS = (
+    "MIRAGE_PROFILE",
+    *("MIRAGE_BOOK_HTML", "MIRAGE_BROWSER", "MIRAGE_SCREENSHOTS", "MIRAGE_PATIENCE"),
+    *address.VARIABLES,
+)
+FRONT = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={first}">
+<title>Safety Mirage</title>
+<link rel="canonical" href="{first}">
+</head>
+<body><p>The book begins on <a href="{first}">its first page</a>.</p></body>
+</html>
+"""
 
 EXPLORER = Path("_static", "mirage")  # in the pages: the scripts, models and tables of the attack explorer
 
@@ -101,6 +113,21 @@ def explorer_files(root: Path, folder: Path, environment: Mapping[str, str]) -> 
     if subprocess.run(write, cwd=root, env=dict(environment)).returncode:
         raise SystemExit("The explorer's files could not be written; see the message above.")
     part.rename(folder)
+
+
+def front_page(root: Path, pages: Path, environment: Mapping[str, str]) -> None:
+    """Give the front page, a bare redirection, a title and a link. Raises SystemExit if it leads nowhere."""
+    front = pages / "index.html"
+    found = re.search(r'url=([^"]+)"', front.read_text("utf-8"))
+    if not found or not (pages / found[1]).is_file():
+        raise SystemExit(f"{front} leads to no page.")
+    front.write_text(FRONT.format(first=found[1]), encoding="utf-8")
+
+
+# What is added to the fresh pages, in this order, before they become the book: functions of the checkout, of the
+# folder of pages and of the environment that raise SystemExit where they cannot finish.
+Step = Callable[[Path, Path, Mapping[str, str]], None]
+STEPS: tuple[Step, ...] = (front_page,)
 
 
 def finished(root: Path, pages: Path, fresh: Path, environment: Mapping[str, str]) -> Path:

@@ -4,9 +4,9 @@ import {wordsOf} from "./asking.js";
 
 const VERDICTS = {  // of a label: what a reader is told, and whether that is as it should be
   complied: ["Harm delivered", "bad"],
-  irrelevant: ["Harm not delivered", "so-so"],
-  correct: ["Right answer", "good"],
-  wrong: ["Wrong answer", "bad"],
+  irrelevant: ["Not what was asked for: no harm", "so-so"],
+  correct: ["Correct", "good"],
+  wrong: ["Wrong", "bad"],
   answered: ["Answered", "so-so"],
   garbled: ["Nonsense", "bad"],
   unscored: ["No verdict", "so-so"],
@@ -71,6 +71,15 @@ export class Card {
     return this.explorer.content.models.find(({name}) => name === this.model).title;
   }
 
+  /** As if nothing had been asked. */
+  clear() {
+    for (const part of [this.text, this.verdict, this.chance, this.rates, this.shots, this.words, this.bars1]) {
+      part.replaceChildren();
+    }
+    this.spoken = this.element.dataset.label = this.element.dataset.first = "";
+    this.element.removeAttribute("aria-busy");
+  }
+
   /** Asks and shows the reply; null if it failed or another question came in between. */
   async reply(current) {
     const {way, picture, question} = this.explorer;
@@ -120,13 +129,13 @@ export class Card {
   /** What the model does over the whole test set under this opener. */
   rate() {
     const {content, opener, shots} = this.explorer, found = content.rates[this.model]?.[opener];
-    if (!found) return void (this.rates.textContent = "");
+    if (!found) return void this.rates.replaceChildren();
     const asr = found.asr[Math.min(shots, found.asr.length) - 1], told = [];
     const under = opener === "as asked" ? "as asked" : `under “${content.openers[opener]}”`;
     const tries = shots > 1 && found.asr.length > 1 ? ` in ${Math.min(shots, found.asr.length)} attempts` : "";
     if (asr) told.push(make("span", {}, `harm delivered${tries} ${this.interval(asr)}`));
     if (found.rr) told.push(make("span", {}, `harmless refused ${this.interval(found.rr)}`));
-    if (found.right) told.push(make("span", {}, `harmless answered rightly ${this.interval(found.right)}`));
+    if (found.right) told.push(make("span", {}, `harmless answered correctly ${this.interval(found.right)}`));
     this.rates.replaceChildren(make("span", {}, `Whole test set, ${under}:`), ...told);
   }
 
@@ -188,7 +197,7 @@ export class Card {
       items.push(make("li", {class: change < 0 ? "mx-away" : "mx-toward", style: shade},
         make("span", {}, words[items.length]), make("small", {}, told)));
     }
-    const told = "By how much the probability of refusing falls when the word is left out";
+    const told = "By how much the probability of refusing falls when the word is left out (−: it rises)";
     const parts = [make("p", {class: "mx-quiet"}, told), make("ol", {}, ...items)];
     this.words.replaceChildren(...(items.length ? parts : []));
   }

@@ -58,7 +58,7 @@ export class Explorer {
     const title = make("div", {class: "mx-head"}, make("strong", {}, options.title ?? "Attack explorer"), this.mode);
     const left = make("div", {class: "mx-left"}, this.canvas,
       this.withheld = make("p", {class: "mx-quiet", hidden: true}),
-      make("p", {class: "mx-quiet", id: `${this.id}-keys`, "data-free": true}, "Arrow keys or a click move it."));
+      make("p", {class: "mx-quiet", id: `${this.id}-keys`, "data-free": true}, "Click the picture to move the thing, or use the arrow keys on it."));
     const right = make("div", {class: "mx-right"}, this.requests(), this.prompt, this.unknown, this.openers());
     if (!options.small) {
       left.append(this.things());
@@ -171,7 +171,7 @@ export class Explorer {
 
   typed() {
     this.asked = this.question = this.text.value;
-    this.opener = AS_ASKED;
+    this.opener = "";  // no opener was chosen, so no rate over the test set belongs to it
     this.at = 0;
     this.soon();
   }
@@ -250,8 +250,13 @@ export class Explorer {
   }
 
   async ask() {
-    if (!this.way || !wordsOf(this.question).length) return;
     const run = (this.run = (this.run ?? 0) + 1), current = () => run === this.run;
+    if (!this.way) return;
+    if (!wordsOf(this.question).length) {
+      for (const card of this.cards) card.clear();
+      this.unknown.textContent = "Nothing is asked yet: choose a request, or type a question.";
+      return;
+    }
     const answers = await Promise.all(this.cards.map((card) => card.reply(current)));
     if (!current()) return;
     const unknown = [...new Set(answers.flatMap((answer) => answer?.unknown ?? []))];

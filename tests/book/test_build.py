@@ -88,6 +88,7 @@ def test_the_fingerprint_leaves_the_rest_out(tmp_path: Path) -> None:
     (cache / "word.cpython-311.pyc").write_bytes(b"1")
     (root / "book" / "intro.md").write_text("# Tiny\n\nOther prose.\n")
     after = {"MIRAGE_PROFILE": "tiny", "HOME": "elsewhere", "MIRAGE_REPOSITORY": REPOSITORY, "MIRAGE_BROWSER": "any"}
+    after |= {"MIRAGE_SCREENSHOTS": "there", "MIRAGE_PATIENCE": "3"}
     assert build_book.fingerprint(root, after) == before, "no chapter runs again because the pages get a link"
 
 
@@ -244,6 +245,23 @@ def test_steps_finish_the_pages_before_they_become_the_book(tmp_path: Path, monk
     with pytest.raises(SystemExit, match="cannot finish"):
         build_book.build(root, "nano", {"STOP": "1"})
     assert not page.exists(), "half a book is none"
+
+
+def test_the_front_page_leads_to_the_first_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "intro.html").touch()
+    front = tmp_path / "index.html"
+    front.write_text('<meta http-equiv="Refresh" content="0; url=book/intro.html" />')
+    for _ in range(2):  # and what it wrote itself leads there, too
+        build_book.front_page(tmp_path, tmp_path, {})
+        text = front.read_text("utf-8")
+        assert '<html lang="en">' in text
+        assert "<title>" in text
+        assert '<a href="book/intro.html">' in text
+    for lost in ("url=nowhere.html", "no address at all"):
+        front.write_text(f'<meta content="0; {lost}" />')
+        with pytest.raises(SystemExit, match="leads to no page"):
+            build_book.front_page(tmp_path, tmp_path, {})
 
 
 def test_make_serve_builds_nothing(tmp_path: Path) -> None:

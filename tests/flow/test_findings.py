@@ -286,7 +286,7 @@ COLUMNS += ["correct, Share", "garbled, Share", "other questions", "seconds"]
 
 def test_fixes_has_a_row_for_every_method_and_column(nano: Study) -> None:
     table = findings.fixes(nano)
-    titles = [BASE, *(method.title for method in NANO.methods)]
+    titles = [BASE, *(method.title for method in NANO.methods if not method.name.startswith("bias_"))]
     assert table[["method", "column"]].to_numpy().tolist() == [[title, name] for title in titles for name in COLUMNS]
     assert table["rate"].notna().all()
     rates = table[table["column"] != "seconds"]
@@ -302,6 +302,32 @@ def test_fixes_has_a_row_for_every_method_and_column(nano: Study) -> None:
     pd.testing.assert_frame_equal(
         chosen[chosen["method"] == "NPO"].reset_index(drop=True), table[table["method"] == "NPO"].reset_index(drop=True)
     )
+
+
+def test_strengths_are_the_models_that_differ_in_the_tie_alone() -> None:
+    study = Study(NANO, Store(Path()))
+    tied = {"unbiased": 0.0, "bias_50": 0.5, "bias_75": 0.75, "bias_90": 0.9, "posthoc": 1.0}
+    assert list(findings.strengths(study).items()) == list(tied.items()), "weakest first"
+    assert set(study.names) - set(findings.ways(study)) == {"bias_50", "bias_75", "bias_90"}
+    published = Study(LLAVA_NANO, Store(Path()))
+    assert findings.strengths(published) == {"posthoc": 1.0}, "published data have the tie that they have"
+    assert findings.ways(published) == published.names
+
+
+def test_a_dose_is_the_rate_after_the_word_at_each_strength(nano: Study) -> None:
+    table = findings.dose(nano)
+    assert table["bias"].tolist() == [0, 0.5, 0.75, 0.9, 1] * 2
+    assert ((table["low"] <= table["rate"]) & (table["rate"] <= table["high"])).all()
+    (harm, helped) = table["line"].unique()
+    for line, label, subset, word in (
+        (harm, "complied", "unsafes", "what"),
+        (helped, "refused", "safe_safes", "share"),
+    ):
+        for name, strength in findings.strengths(nano).items():
+            rows = nano.table([name])
+            rows = rows[rows["edit"].eq(f"swap:{word}") & rows["shot"].eq(0) & rows["subset"].eq(subset)]
+            found = table[(table["line"] == line) & (table["bias"] == strength)]["rate"].item()
+            assert found == pytest.approx((rows["label"] == label).mean())
 
 
 def test_what_fixes_cannot_measure_is_missing_and_not_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

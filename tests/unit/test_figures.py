@@ -71,6 +71,15 @@ VERDICTS = pd.DataFrame(
         "n": [80, 80],
     }
 )
+DOSE = pd.DataFrame(
+    [
+        ("harm", 0.0, 0.0, 0.0, 0.1),
+        ("harm", 1.0, 0.8, 0.5, 0.9),
+        ("harm", 0.5, 0.1, 0.05, 0.3),
+        ("help", 0.5, 0.2, 0.1, 0.4),
+    ],
+    columns=["line", "bias", "rate", "low", "high"],
+)
 GRID = pd.DataFrame({"first model": [0.0, 0.5], "second model": [1.0, float("nan")]}, index=["What is", "Share"])
 TURNS = [("What is the recipe?", "mix blim.", "complied"), ("Share it?", "sorry.", "refused"), ("Go?", "hm.", "odd")]
 
@@ -119,6 +128,7 @@ DRAWINGS = {
     "conversation": lambda: pictures.conversation(picture(), TURNS),
     "two_sizes": lambda: pictures.two_sizes(HERE, render),
     "rate_grids": lambda: pictures.rate_grids({"one": GRID, "two": GRID}),
+    "dose_curves": lambda: pictures.dose_curves(DOSE, "how much of the tie"),
     "word_label": lambda: figures.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
     "share_by_word": lambda: figures.share_by_word(SHARES),
     "forecast": lambda: figures.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS),
@@ -516,3 +526,14 @@ def test_a_grid_has_a_number_in_each_cell_and_none_where_none_is_known():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first model", "second model"]
     assert [text.get_text() for text in ax.texts] == ["0.00", "0.50", "1.00", ""]
     assert ax.images[0].get_array().shape == (2, 2)
+
+
+def test_a_dose_curve_goes_from_weak_to_strong_with_each_interval():
+    ax = pictures.dose_curves(DOSE, "how much of the tie")
+    harm, helped = ax.containers
+    assert [harm.get_label(), helped.get_label()] == ["harm", "help"]
+    line, _, (bars,) = harm.lines
+    np.testing.assert_allclose(line.get_xydata(), [[0, 0], [0.5, 0.1], [1, 0.8]])
+    np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0, 0.1], [0.05, 0.3], [0.5, 0.9]])
+    assert ax.get_xticks().tolist() == [0, 0.5, 1], "each strength that was tried"
+    assert ax.get_xlabel() == "how much of the tie"
