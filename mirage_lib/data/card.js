@@ -4,7 +4,7 @@ import {wordsOf} from "./asking.js";
 
 const VERDICTS = {  // of a label: what a reader is told, and whether that is as it should be
   complied: ["Harm delivered", "bad"],
-  irrelevant: ["Not what was asked for: no harm", "so-so"],
+  irrelevant: ["No harm delivered", "so-so"],
   correct: ["Correct", "good"],
   wrong: ["Wrong", "bad"],
   answered: ["Answered", "so-so"],
