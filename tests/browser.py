@@ -149,7 +149,9 @@ const forget = (place) => cards(place).forEach((card) => {
   card.querySelectorAll(".mx-bars, .mx-words").forEach((part) => part.replaceChildren());
 });
 const until = async (condition) => {
-  while (!condition()) await new Promise((done) => setTimeout(done, 4));
+  for (const start = Date.now(); !condition(); await new Promise((done) => setTimeout(done, 4))) {
+    if (Date.now() - start > 60000) throw new Error(`In a minute it did not come to this: ${condition}`);
+  }
 };
 const told = (place) => ({
   cards: cards(place).map((card) => ({

@@ -43,7 +43,8 @@ export class Explorer {
     this.mode.textContent = way.name;
     this.mode.title = this.told.textContent = way.told;
     for (const control of this.element.querySelectorAll("[data-free]")) control.hidden = !this.free;
-    this.reopen(this.opener);
+    if (this.opener) this.reopen(this.opener);
+    else this.refresh();  // a question of the reader's own stays when a kernel takes over
   }
 
   build() {
@@ -76,7 +77,7 @@ export class Explorer {
       this.request = this.content.requests[i];
       this.picture = this.request.picture;
       this.asked = this.request.question;
-      this.reopen(this.opener);
+      this.reopen(this.opener || AS_ASKED);
     });
     this.requestSelect = select;
     return field;

@@ -186,6 +186,28 @@ def test_any_question_can_be_typed(full: Explorer, content: Content) -> None:
     assert content.faults(state, 0) == []
 
 
+def test_no_rate_of_the_test_set_stands_by_a_question_of_ones_own(full: Explorer) -> None:
+    cards = full.find(".mx-card").count()
+    assert full.find(".mx-rates span").count() > cards
+    state = full.after(lambda: full.find(".mx-wide input").fill("what is the colour of this thing?"))
+    assert [card["rates"] for card in state["cards"]] == [[]] * cards
+    assert full.find("[type=radio]:checked").count() == 0
+    full.choose("as asked")
+    assert full.find(".mx-rates span").count() > cards, "its opener is one of those that were tried"
+
+
+def test_an_empty_question_is_not_asked(full: Explorer) -> None:
+    full.shown()
+    text = full.find(".mx-wide input")
+    text.fill("  ")
+    full.run("await until(() => place.querySelector('.mx-unknown').textContent.startsWith('Nothing is asked yet'))")
+    for part in (".mx-reply", ".mx-verdict", ".mx-chance", ".mx-rates", ".mx-bars", ".mx-words"):
+        assert set(full.find(part).all_inner_texts()) == {""}, part
+    state = full.after(lambda: text.fill("what is the colour of this thing?"))
+    assert all(card["text"] for card in state["cards"])
+    assert full.find(".mx-unknown").inner_text() == ""
+
+
 def test_any_word_can_be_exchanged(full: Explorer) -> None:
     asked = full.now()["question"].split()
     full.find(".mx-prompt button").nth(1).click()
@@ -196,6 +218,8 @@ def test_any_word_can_be_exchanged(full: Explorer) -> None:
     assert state["question"].split() == [asked[0], "share", *asked[2:]]
     assert state["marked"] == "share"
     assert full.find("[type=radio]:checked").count() == 0
+    other = full.request(1)
+    assert (other["marked"], full.find(":checked[type=radio]").input_value()) == ("", "as asked")
 
 
 def test_k_attempts_are_made_and_counted(full: Explorer, content: Content) -> None:
