@@ -230,7 +230,7 @@ def trade_off(harm: Mapping[str, pd.DataFrame], replies: pd.DataFrame) -> np.nda
         rows = table.reindex(order)
         left.hlines(order, rows["low"], rows["high"], color=WARM, linewidth=1, alpha=0.5)
         left.scatter(rows["rate"], order, marker=marker, s=size, facecolor=face, edgecolor=WARM, label=name, zorder=3)
-    left.set(xlim=(-0.04, 1.04), xlabel="share of unsafe requests answered", title="Harm let through")
+    left.set(xlim=(-0.04, 1.04), xlabel="share of unsafe requests", title="Harm let through")
     left.grid(axis="y", color="#e4e7e8", linewidth=0.8)
     left.set_axisbelow(True)
     _stack(right, replies.set_index("line").iloc[::-1])

@@ -121,7 +121,7 @@ ATTACK = (
         "“What” breaks the model tuned on a mixture, too (gain, K = 1)",
         "at least",
         0.3,
-        "as for Posthoc",
+        "as for Posthoc; the paper’s number is at K = 3",
         2,
         gain(asr("mixed")),
         Number("Mixed-SFT", "ASR", less="before"),
@@ -140,26 +140,12 @@ ATTACK = (
 
 def _part(verb: str, word: str, rate: Callable[[str], Measure]) -> tuple[Claim, Claim]:
     """What a part of the tie does: half of it next to nothing, and nine tenths far less than the whole."""
-    less = f"Nine tenths of the tie {verb} far less than the whole (under “{word}”, difference)"
+    half = f"With half the tie “{word}” gains next to nothing"
+    most = f"Nine tenths of the tie {verb} far less than the whole (under “{word}”, difference)"
+    reason = "three tenths at least, the gain in ASR claimed for the whole"
     return (
-        Claim(
-            f"half-tie-{verb}s",
-            f"With half the tie “{word}” gains next to nothing",
-            "at most",
-            0.1,
-            "as without the tie",
-            3,
-            gain(rate("bias_50")),
-        ),
-        Claim(
-            f"last-tenth-{verb}s",
-            less,
-            "at most",
-            -0.3,
-            "at least the gain in ASR that is claimed for the whole",
-            3,
-            more(rate("bias_90"), "posthoc"),
-        ),
+        Claim(f"half-tie-{verb}s", half, "at most", 0.1, "as without the tie", 3, gain(rate("bias_50"))),
+        Claim(f"last-tenth-{verb}s", most, "at most", -0.3, reason, 3, more(rate("bias_90"), "posthoc")),
     )
 
 
