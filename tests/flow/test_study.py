@@ -34,7 +34,7 @@ from mirage_lib.study import BASE, Study, open_laboratory, open_study
 LAB = NANO.subject
 PARTS = LAB.parts
 NAMES = [BASE, *(method.name for method in NANO.methods)]
-TUNED = ("posthoc", "mixed", "posthoc_lora", "unbiased", "diversified")  # by SFT; the others unlearn
+TUNED = tuple(method.name for method in NANO.methods if isinstance(method.objective, SFT))  # the others unlearn
 TASKS = [(name, seed) for name in NAMES for seed in NANO.seeds]
 
 
@@ -224,7 +224,7 @@ SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
         {"rmu"},
     ),
     "unbiased.bias": (
-        lambda p: changed(p, "unbiased", safety=dataclasses.replace(p.method("unbiased").safety, bias=0.5)),
+        lambda p: changed(p, "unbiased", safety=dataclasses.replace(p.method("unbiased").safety, bias=0.3)),
         {"unbiased"},
     ),
     "threads": (lambda p: dataclasses.replace(p, threads=2), set()),
