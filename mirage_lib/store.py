@@ -260,7 +260,7 @@ class Store:
             yield
         except MirageError:
             raise
-        except Exception as error:
+        except Exception as error:  # the writers of Parquet and of weights tell a full disk by errors of their own
             told = any(word in str(error) for word in FULL)
             if told or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
                 kept = "Finished runs and the partial one are kept: free space; the same command goes on from there."

@@ -31,7 +31,10 @@ READ_BY_CHAPTERS = ("mirage_lib", "results", "constraints.txt")  # besides their
 # The profile is in the folder's name; the others are for the pages around the chapters, and for tests.
 NOT_READ_BY_CHAPTERS = (
     "MIRAGE_PROFILE",
-    *("MIRAGE_BOOK_HTML", "MIRAGE_BROWSER", "MIRAGE_SCREENSHOTS", "MIRAGE_PATIENCE"),
+    "MIRAGE_BOOK_HTML",
+    "MIRAGE_BROWSER",
+    "MIRAGE_SCREENSHOTS",
+    "MIRAGE_PATIENCE",
     *address.VARIABLES,
 )
 FRONT = """<!DOCTYPE html>

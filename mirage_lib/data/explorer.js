@@ -4,7 +4,7 @@ import {wayFor, wordsOf} from "./asking.js";
 import {Card, choice, make} from "./card.js";
 import {World} from "./laboratory.js";
 
-const AS_ASKED = "as asked";
+const AS_ASKED = "as asked", OWN = "";  // of openers: none was chosen, or the words are the reader's own
 
 let count = 0;  // explorers on this page: identifiers must not meet
 
@@ -43,7 +43,7 @@ export class Explorer {
     this.mode.textContent = way.name;
     this.mode.title = this.told.textContent = way.told;
     for (const control of this.element.querySelectorAll("[data-free]")) control.hidden = !this.free;
-    if (this.opener) this.reopen(this.opener);
+    if (this.opener !== OWN) this.reopen(this.opener);
     else this.refresh();  // a question of the reader's own stays when a kernel takes over
   }
 
@@ -77,7 +77,7 @@ export class Explorer {
       this.request = this.content.requests[i];
       this.picture = this.request.picture;
       this.asked = this.request.question;
-      this.reopen(this.opener || AS_ASKED);
+      this.reopen(this.opener === OWN ? AS_ASKED : this.opener);
     });
     this.requestSelect = select;
     return field;
@@ -172,7 +172,7 @@ export class Explorer {
 
   typed() {
     this.asked = this.question = this.text.value;
-    this.opener = "";  // no opener was chosen, so no rate over the test set belongs to it
+    this.opener = OWN;  // so no rate over the test set belongs to it
     this.at = 0;
     this.soon();
   }
@@ -182,7 +182,7 @@ export class Explorer {
     if (!this.word.value.trim()) return;
     words[this.at] = this.word.value.trim() + (/[?.!,]$/.exec(words[this.at])?.[0] ?? "");
     this.question = words.join(" ");
-    this.opener = "";
+    this.opener = OWN;
     this.soon();
   }
 
