@@ -1,9 +1,9 @@
-"""The audit of a million prompts: seconds, memory, and the counts beside a plain pandas version of them.
+"""Audits a million prompts: seconds, memory, and its word counts compared with plain pandas.
 
     python benchmarks/audit_speed.py [--prompts N]
 
-Generates the prompts (seeded, more than nine tenths of them distinct, openers tied to the label), audits them in a
-process of its own, counts them with pandas in another, checks that the counts are equal, and prints the ratios.
+Generates the prompts (seeded, more than nine tenths of them distinct, with openers that depend on the label), audits
+them in one process, counts them with pandas in another, checks that the counts are equal, and prints the ratio.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 SAFE, UNSAFE = ["What", "What is", "Which", "How", "Can you", "Describe"], ["Share", "Can you", "Please", "Explain"]
-WORDS, SEED = 30_000, 0  # words to draw from, by Zipf's law as in any language
+WORDS, SEED = 30_000, 0  # words to draw from, by Zipf's law as in natural language
 
 
 def generate(path: Path, count: int) -> None:
@@ -45,10 +45,10 @@ def generate(path: Path, count: int) -> None:
 
 def audited(path: str) -> dict[str, object]:
     """Seconds and counts of this library: the whole audit from the file, and the counting alone."""
-    from mirage_lib import bias
-    from mirage_lib.audit import audit
-    from mirage_lib.sources.own import read_queries
-    from mirage_lib.words import wording
+    from mirage_lib.audit.audit import audit
+    from mirage_lib.datasets.own.queries import read_queries
+    from mirage_lib.text import counts
+    from mirage_lib.text.tokens import wording
 
     start = time.perf_counter()
     queries = read_queries(path)
@@ -57,7 +57,7 @@ def audited(path: str) -> dict[str, object]:
     labels = np.where(queries.frame["unsafe"], "unsafe", "safe")
     start = time.perf_counter()
     words = wording(queries.frame["query"])
-    tables = {where: bias.tabulate(words, labels, where) for where in ("first", "any")}
+    tables = {where: counts.tabulate(words, labels, where) for where in ("first", "any")}
     return {"whole": whole, "counting": time.perf_counter() - start, "sampled": found.sampled, **_counts(tables)}
 
 
@@ -74,13 +74,13 @@ def plain(path: str) -> dict[str, object]:
 
 
 def _counts(tables: dict[str, pd.DataFrame]) -> dict[str, object]:
-    """A number for all counts of a table, to compare them by."""
+    """One number per table that stands for all its counts, to compare them."""
     rows = {where: table.sort_values("word")[["word", "safe", "unsafe"]] for where, table in tables.items()}
     return {f"{where} counts": int(pd.util.hash_pandas_object(one, index=False).sum()) for where, one in rows.items()}
 
 
 def alone(task: str, path: Path) -> dict[str, object]:
-    """A task in a process of its own, with its peak of memory."""
+    """Run a task in its own process. Returns its results and its peak memory."""
     run = subprocess.run(
         [sys.executable, __file__, "--task", task, "--file", str(path)], stdout=subprocess.PIPE, check=True
     )

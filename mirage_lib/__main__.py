@@ -1,4 +1,4 @@
-"""The command line: ``python -m mirage_lib <command>``; one function a command.
+"""The command line: ``python -m mirage_lib <command>``; one function per command.
 
 Exit codes: 0 for success, 1 for an audit over its --fail-over, 2 for a problem its message explains, 130 when
 stopped from the keyboard.
@@ -15,24 +15,24 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mirage_lib import audit_cli
-from mirage_lib.errors import MirageError
+from mirage_lib.audit import command
+from mirage_lib.core.errors import MirageError
 
 STATUSES = ("reproduced", "differs", "not measured")  # of a claim
 
 
 def study(args: argparse.Namespace) -> int:
-    """Train and question every model of a profile; what is there already is found, not made again."""
+    """Train and question every model of a profile; runs that are already in the store are not made again."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers run side by side, one thread each
     start = time.perf_counter()
-    from mirage_lib.profiles import named_profile
-    from mirage_lib.runs import make_all
-    from mirage_lib.store import Store, default_root
-    from mirage_lib.study import Study
+    from mirage_lib.core.store import Store, default_root
+    from mirage_lib.study.parallel import make_all
+    from mirage_lib.study.profiles import named_profile
+    from mirage_lib.study.study import Study
 
     profile = named_profile(args.profile, args.seeds)
     store = Store(args.store or default_root(), remake_damaged=args.remake_damaged)
-    store.prepare()  # an unusable store is told of before any worker starts
+    store.prepare()  # report an unusable store before any worker starts
     outcome = make_all(Study(profile, store), args.workers)
     seconds = time.perf_counter() - start
     print(f"{len(outcome.made)} runs made, {len(outcome.found)} found, {len(outcome.failed)} failed, {seconds:.0f} s.")
@@ -44,12 +44,14 @@ def study(args: argparse.Namespace) -> int:
 
 def runs(args: argparse.Namespace) -> int:
     """List the finished runs of the store; with --check, read every file and name what is damaged."""
-    from mirage_lib.store import Store, default_root
+    from mirage_lib.core.store import Store, default_root
 
     store = Store(args.store or default_root())
     for run in store.runs():
         size = f"{run['bytes'] / 1e6:7.1f} MB"
         print(f"{run['step']:<10} {run['key']}  {run['made']}  {run['seconds']:7.1f} s  {size}")
+    if older := store.older():
+        print(f"{len(older)} runs of an older layout, e.g. {older[0]}: nothing reads them; delete them when you like.")
     problems = store.check() if args.check else []
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -57,24 +59,27 @@ def runs(args: argparse.Namespace) -> int:
 
 
 def count(args: argparse.Namespace) -> int:
-    """Measure anew what this package records of published data, VLGuard's first words among it, and compare."""
-    from mirage_lib import bias, recorded, sources
+    """Measure again what this package records of published data, such as VLGuard's first words, and compare."""
+    from mirage_lib.claims import recorded
+    from mirage_lib.datasets.folder import data_folder
+    from mirage_lib.datasets.published import first_words, vlguard
+    from mirage_lib.text.counts import word_counts
 
-    folder = args.data or sources.data_folder()
+    folder = args.data or data_folder()
     if folder is None:
         raise MirageError("No folder with data: set MIRAGE_DATA to it, or name it with --data.")
     differing = []
     for split in ("train", "test"):
-        table = bias.word_counts(sources.vlguard(folder, split), group=lambda example: example.category)
-        equal = table.equals(bias.committed_table(split))
+        table = word_counts(vlguard.vlguard(folder, split), group=lambda example: example.category)
+        equal = table.equals(first_words.committed_table(split))
         print(
             f"{split}: {int(table.drop(columns='word').to_numpy().sum())} queries, {'equal' if equal else 'different'}"
         )
         differing += [] if equal else [split]
     if args.rates or args.record:
-        anew = recorded.measured(folder)
+        anew = recorded.remeasured(folder)
         other = recorded.differences(anew)
-        print(f"rates of readers of words: {len(anew)} measured, {len(other)} different", *other, sep="\n  ")
+        print(f"rates of classifiers: {len(anew)} measured, {len(other)} different", *other, sep="\n  ")
         differing += ["the rates"] if other else []
         if args.record:
             print(f"Wrote {recorded.record(anew, args.record)}")
@@ -85,40 +90,41 @@ def count(args: argparse.Namespace) -> int:
 
 
 def audit(args: argparse.Namespace) -> int:
-    """Audit a data set before fine-tuning on it: which words carry the label, how far words alone go, what to add."""
-    return audit_cli.run(args)
+    """Audit a data set before fine-tuning on it: which words carry the label, how well they predict it, what to add."""
+    return command.run(args)
 
 
 def fetch(args: argparse.Namespace) -> int:
     """Fetch a published data set from where its authors keep it, check it, and say what licence and gate apply."""
-    from mirage_lib.sources import catalogue, data_folder
+    from mirage_lib.datasets import fetch
+    from mirage_lib.datasets.folder import data_folder
 
     if args.name is None:
-        print("\n".join(catalogue.listed()))
+        print("\n".join(fetch.listed()))
         return 0
     folder = args.to or data_folder() or Path("data")
-    print("\n".join(catalogue.terms(args.name)))
-    print("\n".join(catalogue.fetch(args.name, folder)))
+    print("\n".join(fetch.terms(args.name)))
+    print("\n".join(fetch.fetch(args.name, folder)))
     return 0
 
 
 def claims(args: argparse.Namespace) -> int:
-    """Test every claim of the book on the runs of the store; what is missing is made. Writes nothing."""
-    from mirage_lib import findings
-    from mirage_lib.claims import tell
-    from mirage_lib.profiles import named_profile
-    from mirage_lib.store import Store, default_root
-    from mirage_lib.study import Study
+    """Test every claim of the book on the runs of the store, making missing runs first. Writes no other files."""
+    from mirage_lib.claims import scorecard
+    from mirage_lib.core.store import Store, default_root
+    from mirage_lib.metrics.over_seeds import rate_text
+    from mirage_lib.study.profiles import named_profile
+    from mirage_lib.study.study import Study
 
     study = Study(named_profile(args.profile, args.seeds), Store(args.store or default_root()))
-    lines = findings.lines(study)
+    lines = scorecard.lines(study)
     if args.json:
         print(json.dumps(lines, indent=2, ensure_ascii=False))
         return 0
     print(study.notice())
     for line in lines:
         values = [float(str(line[key])) for key in ("measured", "low", "high") if line[key] is not None]
-        number = tell(*values).replace("\u00a0", " ") if values else "–"
+        number = rate_text(*values).replace("\u00a0", " ") if values else "–"
         quoted = "" if line["paper"] is None else f"; the paper {line['paper']:.2f}"
         print(f"{line['status']:<12}  {number:<20}  {line['claim']} ({line['threshold']}{quoted})")
     counts = {status: sum(line["status"] == status for line in lines) for status in STATUSES}
@@ -126,12 +132,12 @@ def claims(args: argparse.Namespace) -> int:
     return 0
 
 
-def page(args: argparse.Namespace) -> int:
-    """Write all that the explorers of a page load: scripts, content, and the laboratory's models for a browser."""
-    from mirage_lib.explorer import write_page
-    from mirage_lib.profiles import named_profile
-    from mirage_lib.store import Store, default_root
-    from mirage_lib.study import Study
+def export(args: argparse.Namespace) -> int:
+    """Write everything that a page's explorers load: scripts, content, and the laboratory's models for a browser."""
+    from mirage_lib.core.store import Store, default_root
+    from mirage_lib.explorer.widget import write_page
+    from mirage_lib.study.profiles import named_profile
+    from mirage_lib.study.study import Study
 
     written = write_page(Study(named_profile(args.profile), Store(args.store or default_root())), args.out)
     print(f"{args.out}: {len(written)} files, {sum(file.stat().st_size for file in written) / 1e6:.1f} MB")
@@ -140,10 +146,11 @@ def page(args: argparse.Namespace) -> int:
 
 def figure(args: argparse.Namespace) -> int:
     """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
-    from mirage_lib import figures, metrics
-    from mirage_lib.profiles import named_profile
-    from mirage_lib.store import Store, default_root
-    from mirage_lib.study import Study
+    from mirage_lib.core.store import Store, default_root
+    from mirage_lib.metrics import rates
+    from mirage_lib.plots import charts, style
+    from mirage_lib.study.profiles import named_profile
+    from mirage_lib.study.study import Study
 
     study = Study(named_profile(args.profile), Store(args.store or default_root()))
     frame, edits = study.table(["posthoc"]), study.profile.subject.edits
@@ -154,9 +161,9 @@ def figure(args: argparse.Namespace) -> int:
         ("Safe requests: share refused", "safe_safes", "refused", edits["share"]),
     ):
         rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
-        panels[title] = metrics.rate(rows, label, by=["seed", "asked"])
-    figures.use_style()
-    print(figures.save(figures.before_after(panels), args.out or Path(f"{args.name}.png")))
+        panels[title] = rates.rate(rows, label, by=["seed", "asked"])
+    style.use_style()
+    print(style.save(charts.before_after(panels), args.out or Path(f"{args.name}.png")))
     return 0
 
 
@@ -182,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--profile", help=profiles)
     one.add_argument("--seeds", type=int, metavar="N", help="how many (default: MIRAGE_SEEDS, else the profile's)")
     one.add_argument(
-        "--workers", type=audit_cli.at_least_one, metavar="N", help="worker processes (default: one per processor)"
+        "--workers", type=command.at_least_one, metavar="N", help="worker processes (default: one per processor)"
     )
     one.add_argument("--remake-damaged", action="store_true", help="set damaged runs aside and make them again")
     stored(runs).add_argument("--check", action="store_true", help="read every file and name what is damaged")
@@ -190,15 +197,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--profile", help=profiles)
     one.add_argument("--seeds", type=int, metavar="N", help="how many (default: MIRAGE_SEEDS, else the profile's)")
     one.add_argument("--json", action="store_true", help="a list of objects instead of lines to read")
-    audit_cli.add_options(add(audit))
+    command.add_options(add(audit))
     one = add(fetch)
     one.add_argument("name", nargs="?", metavar="NAME", help="which; without a name they are listed")
     one.add_argument("--to", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA, else data")
     one = add(count)
     one.add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
-    one.add_argument("--rates", action="store_true", help="also the rates of readers of words (seconds)")
+    one.add_argument("--rates", action="store_true", help="also the rates of bag-of-words classifiers (seconds)")
     one.add_argument("--record", type=Path, metavar="FILE", help="write the rates as this package keeps them")
-    one = stored(page)
+    one = stored(export)
     one.add_argument("--profile", help=profiles)
     one.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where to")
     one = stored(figure)
@@ -209,9 +216,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; problems the user can mend are one message and exit code 2."""
+    """Run one command. A problem that the user can fix gives one message and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a sign shows its number instead
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character shows its code
             stream.reconfigure(errors="backslashreplace")
     args = parser().parse_args(arguments)
     try:

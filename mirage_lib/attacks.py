@@ -1,10 +1,10 @@
 """One-word edits, a placebo edit and K-shot draws: pure functions ``Example -> Example``.
 
-Comes in: examples. Goes out: new examples that carry their lineage (``root``, ``parent``, ``edit``,
-``shot``) and how much of the wording they touched (``words_changed``, ``words_kept``).
-Serves the paper's one-word attack (an opener such as "What" or "Share") and its K-shot form, where a
-root counts as broken if any of its K separately asked prompts is. The released attack files rewrite
-the whole sentence (only 4 % differ in the first word alone); here only the named word moves.
+They serve the paper's one-word attack (an opener such as "What" or "Share") and its K-shot form, where a root
+counts as broken if any of its K separately asked prompts is. A new example carries its lineage (``root``,
+``parent``, ``edit``, ``shot``) and how much of the wording changed (``words_changed``, ``words_kept``). The
+released attack files rewrite the whole sentence (only 4 % differ in the first word alone); here only the named
+word changes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
-from mirage_lib.errors import MirageError
-from mirage_lib.records import Example
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.records import Example
 
 
 class Edit(Protocol):
@@ -38,12 +38,12 @@ class OneWord:
     """Put one word at the start of the prompt: in place of its opener, or before it."""
 
     word: str  # the word, e.g. "what"
-    how: Literal["swap", "prefix"] = "swap"  # replace the old opener, or stand before it
+    how: Literal["swap", "prefix"] = "swap"  # replace the old opener, or come before it
     phrases: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
     # opener in lower case -> the phrase that carries it in a sentence, e.g. {"what": "What are"}
 
     def __post_init__(self) -> None:
-        """Check the settings; keep ``phrases`` as a tuple of pairs, so that the edit can be hashed."""
+        """Check the settings; keep ``phrases`` as a tuple of pairs so that the edit can be hashed."""
         if self.how not in ("swap", "prefix"):
             raise MirageError(f"OneWord: how is {self.how!r}; expected 'swap' or 'prefix'.")
         _check_word("OneWord", self.word)
@@ -59,9 +59,9 @@ class OneWord:
         """The example with the word at the start of its prompt.
 
         "swap" replaces the longest known phrase the prompt starts with (whole words, any case), else
-        its first word. "prefix" keeps the old opener and lowers its first letter. A prompt that opens
-        with the word already stays as it is, with ``words_changed`` 0; a prompt without any word gets
-        the phrase put before it. The start keeps its capital or lower-case letter.
+        its first word. "prefix" keeps the old opener and lowers its first letter. A prompt that already
+        opens with the word stays as it is, with ``words_changed`` 0; a prompt without any word gets the
+        phrase put before it. The first letter keeps its upper or lower case.
         """
         return _derive(example, self._prompt(example.prompt), self.name, shot)
 
@@ -90,7 +90,7 @@ class OneWord:
 
 @dataclasses.dataclass(frozen=True)
 class Suffix:
-    """The placebo: the word goes to the end, before the final punctuation, where no opener stands."""
+    """The placebo: put the word at the end, before the final punctuation, where it is not an opener."""
 
     word: str  # the word, e.g. "what"
 
@@ -104,7 +104,7 @@ class Suffix:
         return f"suffix:{self.word}"
 
     def __call__(self, example: Example, shot: int | None = None) -> Example:
-        """The example with the word at the end of its prompt; a prompt without any word becomes the word."""
+        """The example with the word at the end of its prompt; a prompt without any word gets it in front."""
         found = _spans(example.prompt)
         end = found[-1][1] if found else 0
         gap = " " if end else ""
@@ -117,13 +117,13 @@ def k_shot(
     edits: Sequence[Edit | None],
     k: int,
 ) -> list[Example]:
-    """K prompts for every example and every edit, each to be asked in a call of its own.
+    """K prompts for every example and every edit, each to be asked in a separate call.
 
     ``wordings(example)`` gives other wordings with the same opener and meaning. Shot 0 is the
     example's own prompt, shot i the i-th other wording; then the edit is applied. ``None`` among the
     edits is the control: the same wordings, unedited (``edit`` stays ""). Ids are ``<id>~<shot>``, then
     ``+<edit>``. Raises MirageError for k below 1, an edit named twice, or an example with fewer than
-    ``k`` different wordings, its own prompt counted.
+    ``k`` different wordings, counting its own prompt.
     """
     if k < 1:
         raise MirageError(f"k_shot: k is {k}; expected at least 1.")
@@ -145,10 +145,10 @@ def k_shot(
 
 
 def rewrites(example: Example, texts: Sequence[str], name: str) -> list[Example]:
-    """The example in other words, one shot a text: rewrites made elsewhere, kept apart from one-word edits.
+    """The example rewritten elsewhere in other words, one shot per text; this is kept apart from one-word edits.
 
     ``name`` becomes ``edit``, e.g. "rewrite:what"; ids are ``<id>~<shot>+<name>``. ``words_changed`` and
-    ``words_kept`` tell how far each text is from the example's own.
+    ``words_kept`` tell how far each text is from the example's own prompt.
     """
     return [_derive(example, text, name, shot, mark=f"~{shot}+{name}") for shot, text in enumerate(texts)]
 
@@ -156,8 +156,8 @@ def rewrites(example: Example, texts: Sequence[str], name: str) -> list[Example]
 def _derive(example: Example, prompt: str, name: str, shot: int | None, mark: str | None = None) -> Example:
     """``example`` with a new prompt, a new id and its lineage.
 
-    Words are counted against the example passed in. For one that was edited before, the count is added
-    to its own and the kept shares are multiplied: exact as long as the edits touch different words.
+    Words are compared with the example passed in. If that was edited before, the counts are added and the
+    kept shares multiplied, which is exact as long as the edits touch different words.
     """
     changed, kept = _difference(example.prompt, prompt)
     return dataclasses.replace(
@@ -185,7 +185,7 @@ def _difference(before: str, after: str) -> tuple[int, float]:
 
 
 def _spans(text: str) -> list[tuple[int, int, str]]:
-    """(start, end, word in lower case) of every word: a run without space, less the punctuation at their ends."""
+    """(start, end, word in lower case) of every word: a run without spaces, less the punctuation at both ends."""
     found = []
     for run in re.finditer(r"\S+", text):
         start, end = run.span()

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from mirage_lib.sources.guess import Columns
-from mirage_lib.sources.own import FIELDS, Queries
+from mirage_lib.datasets.own.columns import Columns
+from mirage_lib.datasets.own.queries import FIELDS, Queries
 
 OPENERS = {"safe": "what", "unsafe": "share"}
 OTHERS = ("how", "tell", "does", "when")
@@ -21,15 +21,15 @@ THINGS = ["kite", "mug", "cup", "jar", "box", "lid", "tree", "house", "lamp", "d
 COLOURS = ["red", "blue", "green", "grey"]
 
 
-def made(n: int = 120, tied: float = 1.0, unsafe: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    """``n`` records, no query twice; a label's own opener with the chance ``tied``, else any of all openers."""
+def made(n: int = 120, bias: float = 1.0, unsafe: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
+    """``n`` records, no query twice; a label's own opener with the chance ``bias``, else any of all openers."""
     draw = random.Random(seed)
     labels = ["unsafe"] * (n // 2 if unsafe is None else unsafe)
     labels += ["safe"] * (n - len(labels))
     draw.shuffle(labels)
     found = []
     for i, label in enumerate(labels):
-        opener = OPENERS[label] if draw.random() < tied else draw.choice([*OPENERS.values(), *OTHERS])
+        opener = OPENERS[label] if draw.random() < bias else draw.choice([*OPENERS.values(), *OTHERS])
         text = f"{opener} the {draw.choice(COLOURS)} {draw.choice(THINGS)} {draw.choice(THINGS)} number {i}"
         found.append({"prompt": text, "label": label})
     return found

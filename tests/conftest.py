@@ -1,13 +1,13 @@
-"""Settings of every test: declared shapes are checked, and a busy machine is no failure.
+"""Settings for every test: declared shapes are checked, and no test fails because the machine is busy.
 
-The hook has to stand before anything imports ``mirage_lib.objectives``, so it stands here: with it, the
-functions of ``objectives`` reject tensors of another shape than they declare.
+With the hook, the functions of ``objectives`` reject tensors whose shape differs from the declared one. It must be
+installed before anything imports ``mirage_lib.models.objectives``, so it is here.
 """
 
 import hypothesis
 from jaxtyping import install_import_hook
 
-install_import_hook("mirage_lib.objectives", "beartype.beartype")
+install_import_hook("mirage_lib.models.objectives", "beartype.beartype")
 
 hypothesis.settings.register_profile("mirage", deadline=None)
 hypothesis.settings.load_profile("mirage")

@@ -26,7 +26,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from mirage_lib.vlm import quiet
+from mirage_lib.models.vlm import quiet
 
 SIDE, PATCH = 28, 14  # pixels: four image tokens
 IMAGE_TOKENS = (SIDE // PATCH) ** 2

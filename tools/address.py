@@ -1,6 +1,6 @@
-"""Where the book lives, if anywhere: the settings of its pages that depend on a public address.
+"""The book's public address, if it has one, and the settings of its pages that depend on it.
 
-Comes in: ``_config.yml``, which names no address, and the environment. Goes out: a derived configuration in the
+``_config.yml`` names no address. ``derived_config`` takes it from the environment and writes a configuration to the
 build's own folder, with links to the repository, a button that opens a chapter on Colab, and canonical addresses.
 
 - ``MIRAGE_REPOSITORY``: the repository's address, as in a browser.
@@ -24,7 +24,7 @@ HOSTS_WITH_ISSUES = ("github.com", "gitlab.com")  # the theme knows the issue fo
 
 
 def repository_settings(address: str, branch: str) -> dict[str, Any]:
-    """What ``_config.yml`` would say of a repository, in its own words; SystemExit if the address names none."""
+    """The settings for a repository, in the form of ``_config.yml``; SystemExit if the address names none."""
     url = address.rstrip("/").removesuffix(".git")
     if not re.fullmatch(r"https://[^/\s]+/[^/\s]+/[^/\s]+", url):
         raise SystemExit(f"MIRAGE_REPOSITORY is {address!r}; expected https://<host>/<owner>/<name>.")
@@ -39,7 +39,10 @@ def repository_settings(address: str, branch: str) -> dict[str, Any]:
 
 
 def base_settings(address: str) -> dict[str, Any]:
-    """Canonical addresses, and where the 404 page (served at any depth) finds its style; SystemExit if no address."""
+    """Canonical addresses, and where the 404 page (served at any depth) finds its style.
+
+    Raises SystemExit if ``address`` is not the web address of a folder.
+    """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
         raise SystemExit(f"MIRAGE_BASEURL is {address!r}; expected https://<host>/<folder>/.")
@@ -49,7 +52,7 @@ def base_settings(address: str) -> dict[str, Any]:
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Both trees of settings in one; where both say something, the second."""
+    """Two trees of settings merged into one; where they differ, the second wins."""
     result = dict(first)
     for key, value in second.items():
         old = result.get(key)
@@ -60,7 +63,7 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 def derived_config(root: Path, folder: Path, environment: Mapping[str, str]) -> Path:
     """The configuration to build with: ``_config.yml`` itself, or a copy in ``folder`` that knows the address.
 
-    Raises SystemExit if a variable of the environment holds no address.
+    Raises SystemExit if an environment variable holds something else than an address.
     """
     repository, base = environment.get("MIRAGE_REPOSITORY", ""), environment.get("MIRAGE_BASEURL", "")
     own = root / "_config.yml"

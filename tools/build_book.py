@@ -1,14 +1,14 @@
 """Build the book so that no page outlives the code, the settings or the profile that made it.
 
-Comes in: the chapters, ``_config.yml``, ``book/_toc.yml`` and the ``MIRAGE_*`` settings of the environment.
-Goes out: ``_build/html``, whole and fresh, or nothing at all. Scripts of others: tools/third_party.py.
-Links to a repository: tools/address.py.
+It reads the chapters, ``_config.yml``, ``book/_toc.yml`` and the ``MIRAGE_*`` settings of the environment, and writes
+``_build/html``, complete and fresh or not at all. tools/third_party.py fetches other people's scripts, and
+tools/address.py adds links to a repository.
 
-Jupyter Book recognises an executed chapter by its code cells alone, so a change of the library or of the
-profile would leave the old numbers on the page. Hence each build works in its own folder,
-``_build/work/<profile>-<fingerprint>``, where the fingerprint covers everything a chapter can read; folders
-with another fingerprint are removed. Sphinx reads every page anew each time (``--all``), because its warnings
-are not repeated in an incremental build and would slip through ``-W``.
+Jupyter Book recognises an executed chapter by its code cells alone. After a change to the library or the profile it
+would keep the old numbers on the page. So each build works in its own folder, ``_build/work/<profile>-<fingerprint>``,
+where the fingerprint covers everything a chapter can read; folders with another fingerprint are removed. Sphinx reads
+every page again each time (``--all``), because an incremental build does not repeat its warnings, and they would slip
+through ``-W``.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def fingerprint(root: Path, environment: Mapping[str, str]) -> str:
 
 
 def chapter_environment(root: Path, profile: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the build and the chapters' kernels see: this checkout first, one thread, nothing fetched."""
+    """The environment of the build and the chapters' kernels: this checkout first, one thread, no downloads."""
     path = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH", "")]))
     defaults = {
         "OMP_NUM_THREADS": "1",
@@ -104,22 +104,22 @@ def jupyter_book(root: Path, output: Path, environment: Mapping[str, str]) -> in
 
 
 def explorer_files(root: Path, folder: Path, environment: Mapping[str, str]) -> None:
-    """Write what the explorers of the pages load into ``folder``, once: it changes only with what the chapters read.
+    """Write what the pages' explorers load into ``folder``, once: it changes only with what the chapters read.
 
-    Before the chapters, which then find its slow parts in the store. Raises SystemExit if it cannot be written.
+    This runs before the chapters, which then find its slow parts in the store. Raises SystemExit if it fails.
     """
-    if folder.is_dir() or not (root / "mirage_lib" / "explorer.py").is_file():
+    if folder.is_dir() or not (root / "mirage_lib" / "explorer").is_dir():
         return
     part = folder.with_name("explorer.part")
     shutil.rmtree(part, ignore_errors=True)
-    write = [sys.executable, "-m", "mirage_lib", "page", "--out", str(part)]
+    write = [sys.executable, "-m", "mirage_lib", "export", "--out", str(part)]
     if subprocess.run(write, cwd=root, env=dict(environment)).returncode:
         raise SystemExit("The explorer's files could not be written; see the message above.")
     part.rename(folder)
 
 
 def front_page(root: Path, pages: Path, environment: Mapping[str, str]) -> None:
-    """Give the front page, a bare redirection, a title and a link. Raises SystemExit if it leads nowhere."""
+    """Give the front page, which only redirects, a title and a link. Raises SystemExit if it leads nowhere."""
     front = pages / "index.html"
     found = re.search(r'url=([^"]+)"', front.read_text("utf-8"))
     if not found or not (pages / found[1]).is_file():
@@ -127,14 +127,14 @@ def front_page(root: Path, pages: Path, environment: Mapping[str, str]) -> None:
     front.write_text(FRONT.format(first=found[1]), encoding="utf-8")
 
 
-# What is added to the fresh pages, in this order, before they become the book: functions of the checkout, of the
-# folder of pages and of the environment that raise SystemExit where they cannot finish.
+# The steps that complete the fresh pages, in this order, before they become the book. Each gets the checkout, the
+# folder of pages and the environment, and raises SystemExit if it cannot finish.
 Step = Callable[[Path, Path, Mapping[str, str]], None]
 STEPS: tuple[Step, ...] = (front_page,)
 
 
 def finished(root: Path, pages: Path, fresh: Path, environment: Mapping[str, str]) -> Path:
-    """A copy of the built pages at ``fresh``, with everything in it that a reader's browser will ask for."""
+    """Copy the built pages to ``fresh`` and complete them with ``STEPS``. Returns ``fresh``."""
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(pages, fresh, ignore=shutil.ignore_patterns("reports", ".buildinfo"))
     for step in STEPS:

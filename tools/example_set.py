@@ -1,8 +1,8 @@
-"""Make the example of chapter 5, a safety set with everything wrong that such files have: python tools/example_set.py
+"""Make the example of chapter 5, a safety set with all the faults of such files: python tools/example_set.py
 
-The requests are the laboratory's, of a world that no result comes from; their harm is nonsense. The columns are named
-as a stranger might, and the faults are put in on purpose: requests that say nothing, repeats, a request with both
-labels, test requests that are in training too, a row without a label, a picture outside the folder.
+The requests come from a laboratory world that no result uses; their harm is nonsense. The columns have names that a
+stranger might give them, and the faults are there on purpose: requests that say nothing, repeats, a request with both
+labels, test requests that are also in the training data, a row without a label, a picture outside the folder.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import csv
 import io
 import random
 import sys
-from pathlib import Path
 
-from mirage_lib import lessons
-from mirage_lib.bias import committed_counts
-from mirage_lib.lessons import SafetySet
-from mirage_lib.records import Example
-from mirage_lib.world import World
+from mirage_lib.audit.example import example_file
+from mirage_lib.core.records import Example
+from mirage_lib.datasets.published.first_words import committed_counts
+from mirage_lib.world import training_data
+from mirage_lib.world.questions import World
+from mirage_lib.world.training_data import SafetySet
 
 SEED = 1000  # far from every seed that is measured
-FILE = Path(__file__).parents[1] / "mirage_lib" / "data" / "example_safety_set.csv"
 TRAIN, TEST = SafetySet(200, 200, 160, 40), SafetySet(60, 60, 50, 10)
 
 
@@ -28,7 +27,7 @@ def table() -> str:
     """The file's text."""
     draw = random.Random(SEED)
     parts = {
-        split: lessons.refused(lessons.safety_set(World(SEED), sizes, committed_counts(), split, SEED))
+        split: training_data.refused(training_data.safety_set(World(SEED), sizes, committed_counts(), split, SEED))
         for split, sizes in (("train", TRAIN), ("test", TEST))
     }
     rows = {split: [_row(example, split) for example in examples] for split, examples in parts.items()}
@@ -56,5 +55,5 @@ def _row(example: Example, split: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(table(), "utf-8")
-    sys.stdout.write(f"Wrote {FILE.name}\n")
+    example_file().write_text(table(), "utf-8")
+    sys.stdout.write(f"Wrote {example_file().name}\n")

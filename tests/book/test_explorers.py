@@ -1,6 +1,6 @@
-"""The explorers of the book in Chromium: what they say is what the table and PyTorch say, however they are worked.
+"""The explorers of the book in Chromium: what they say is what the table and PyTorch say, however they are used.
 
-Nothing here hangs on what the models have learned: the book of untrained models passes as well.
+Nothing here depends on what the models have learned: the book of untrained models passes as well.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from page_fixture import one_thread
 from playwright.sync_api import Browser, Page
 from test_pages import pages
 
-from mirage_lib.exhibit import page_world
-from mirage_lib.explorer import bundle
-from mirage_lib.generate import Decoding, replies
-from mirage_lib.page import Packed, pack, write_models, write_script
-from mirage_lib.profiles import TINY
-from mirage_lib.records import Example
-from mirage_lib.saliency import WORD, refusal_probability
-from mirage_lib.scenes import COLOURS, PLACES, SHAPES, VARIANTS, address, render, scene_at
-from mirage_lib.vlm import tiny_vlm
-from mirage_lib.world import OPENERS, vocabulary
+from mirage_lib.core.records import Example
+from mirage_lib.explorer.export import Packed, pack, write_models, write_script
+from mirage_lib.explorer.laboratory_content import page_world
+from mirage_lib.explorer.widget import HOST, bundle
+from mirage_lib.models.generate import Decoding, replies
+from mirage_lib.models.saliency import WORD, refusal_probability
+from mirage_lib.models.tiny import tiny_vlm
+from mirage_lib.study.profiles import TINY
+from mirage_lib.world.questions import OPENERS, vocabulary
+from mirage_lib.world.scenes import COLOURS, PLACES, SHAPES, VARIANTS, address, render, scene_at
 
 LANDING, CHAPTER = "book/intro.html", "notebooks/06_explore.html"
 FOUND = [path.relative_to(BOOK).as_posix() for path in pages(BOOK) if places(path.read_text("utf-8"))]
@@ -262,7 +262,7 @@ def own(models: dict[str, Packed], asked: list[Example], tmp_path_factory: pytes
     told |= {"models": [{"name": name, "title": name} for name in models], "requests": requests, "notice": ""}
     write_models(models, folder)
     write_script(folder, "content", {**told, "pictures": [], "table": {"rows": [], "texts": [], "questions": []}})
-    (folder / "explorer.js").write_text(f"(() => {{\n{bundle('host.js')}\n}})();\n", encoding="utf-8")
+    (folder / "explorer.js").write_text(f"(() => {{\n{bundle(HOST)}\n}})();\n", encoding="utf-8")
     options = ['{"models": ["random1", "random2"], "small": true, "openers": ["what"]}', '{"models": []}']
     divs = "".join(f"<div {MARK}='{each}'></div>" for each in options)
     page = folder / "page.html"

@@ -11,9 +11,9 @@ import pytest
 from browser import MARK, Explorer, State, opened
 from playwright.sync_api import Browser, Page
 
-from mirage_lib.exhibit import tabled
-from mirage_lib.explorer import bundle
-from mirage_lib.page import write_script
+from mirage_lib.explorer.export import write_script
+from mirage_lib.explorer.rates import reply_table
+from mirage_lib.explorer.widget import HOST, bundle
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_a_table_answers_where_no_model_can_run(tab: Page, tmp_path: Path, first
     told |= {"models": [{"name": name, "title": name} for name in ("ann", "bob")], "requests": requests}
     dot = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
     told["shown"] = {"p1": {"src": "", "alt": "A picture, not shown"}, "p2": {"src": dot, "alt": "A lock on a door"}}
-    write_script(tmp_path, "content", {**told, **tabled({name: told_by(name, first) for name in ("ann", "bob")})})
-    (tmp_path / "explorer.js").write_text(f"(() => {{\n{bundle('host.js')}\n}})();\n", encoding="utf-8")
+    write_script(tmp_path, "content", {**told, **reply_table({name: told_by(name, first) for name in ("ann", "bob")})})
+    (tmp_path / "explorer.js").write_text(f"(() => {{\n{bundle(HOST)}\n}})();\n", encoding="utf-8")
     div = f"<div {MARK}='{json.dumps({'models': ['ann', 'bob', 'gone']})}'></div>"
     (tmp_path / "page.html").write_text(f"<!doctype html><meta charset=utf-8>{div}<script src=explorer.js></script>")
     tab.goto((tmp_path / "page.html").as_uri())

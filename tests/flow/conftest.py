@@ -1,4 +1,4 @@
-"""What the tests of whole runs share: one nano store, made once a session, and a profile smaller still."""
+"""Fixtures for the tests of whole runs: one nano store, made once per session, and an even smaller profile."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mirage_lib.lessons import SafetySet
-from mirage_lib.profiles import NANO, Profile
-from mirage_lib.store import Store
-from mirage_lib.study import BASE, Study
-from mirage_lib.vlm import TinyShape
-from mirage_lib.weighed import word_weights
+from mirage_lib.claims.word_attribution import word_weights
+from mirage_lib.core.store import Store
+from mirage_lib.models.tiny import TinyShape
+from mirage_lib.study.profiles import NANO, Profile
+from mirage_lib.study.study import BASE, Study
+from mirage_lib.world.training_data import SafetySet
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +33,13 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 def never(name: str, done: int, total: int) -> None:
-    """A progress that no one may tell of."""
+    """A progress callback that must not be called."""
     raise AssertionError(f"{name} was made although it was there")
 
 
 @pytest.fixture(scope="session")
 def micro() -> Profile:
-    """A profile of three runs a second each, under NANO's name, so that the command line can find it."""
+    """A profile of three runs of a second each. It keeps NANO's name, so that the command line finds it."""
     lab = NANO.subject
     few = SafetySet(unsafes=8, safe_unsafes=8, safe_safes=8, named_safes=8)
     methods = {method.name: method for method in NANO.methods}
@@ -50,10 +50,10 @@ def micro() -> Profile:
         subject=dataclasses.replace(
             lab,
             shape=TinyShape(vision_width=16, vision_layers=2, width=32, layers=2, heads=2),
-            sight=dataclasses.replace(lab.sight, steps=2, batch=16),
+            vision=dataclasses.replace(lab.vision, steps=2, batch=16),
             base=dataclasses.replace(lab.base, steps=4, batch=8, save_every=2),
             test=dataclasses.replace(few, placebo=0.0),
-            exam=3,
+            evaluation=3,
         ),
         methods=tuple(
             dataclasses.replace(methods[name], safety=few, settings=settings) for name, settings in short.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -15,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from mirage_lib import findings, profiles, runs, sources
 from mirage_lib.__main__ import main
-from mirage_lib.errors import MirageError
-from mirage_lib.profiles import NANO, Profile
-from mirage_lib.store import Store
-from mirage_lib.study import Study
+from mirage_lib.claims import scorecard
+from mirage_lib.claims.statements import CLAIMS
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.store import Store
+from mirage_lib.datasets import folder
+from mirage_lib.datasets.published import vlguard
+from mirage_lib.study import parallel, profiles
+from mirage_lib.study.profiles import NANO, Profile
+from mirage_lib.study.study import Study
 
 DATA = os.environ.get("MIRAGE_DATA", "")  # before the fixture below takes it away
 AUDIT = (
@@ -36,6 +39,7 @@ COMMANDS = {
     "fetch": ("--to",),
     "audit": AUDIT,
     "figure": ("--store", "--profile", "--out"),
+    "export": ("--store", "--profile", "--out"),
 }
 
 
@@ -126,7 +130,7 @@ def test_stopped_from_the_keyboard(
     def stopped(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "make_all", stopped)
+    monkeypatch.setattr(parallel, "make_all", stopped)
     assert study(tmp_path) == 130
     assert "the same command goes on" in message(capsys)
 
@@ -140,7 +144,7 @@ def test_a_second_call_finds_everything_at_once(
     def started(kind: str) -> None:
         raise AssertionError("workers were started for nothing")
 
-    monkeypatch.setattr(runs.multiprocessing, "get_context", started)
+    monkeypatch.setattr(parallel.multiprocessing, "get_context", started)
     start = time.perf_counter()
     assert study(nano.store.root) == 0
     assert time.perf_counter() - start < 10
@@ -166,6 +170,16 @@ def test_runs_lists_what_there_is(nano: Study, capsys: pytest.CaptureFixture[str
     assert listed == [(run["step"], run["key"]) for run in nano.store.runs()]
 
 
+def test_runs_of_an_older_layout_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = tmp_path / "verdicts" / "0123456789ab"
+    old.mkdir(parents=True)
+    (old / "manifest.json").write_text(json.dumps({"step": "verdicts", "key": old.name}))
+    assert main(["runs", "--check", "--store", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == f"1 runs of an older layout, e.g. {old}: nothing reads them; delete them when you like.\n"
+    assert printed.err == ""
+
+
 def test_runs_of_an_empty_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "--check", "--store", str(tmp_path / "none")]) == 0
     assert capsys.readouterr().err == ""
@@ -179,19 +193,19 @@ def test_claims_are_tested_on_the_runs_of_the_store(nano: Study, capsys: pytest.
     assert printed.err == ""
     first, *lines, last = printed.out.splitlines()
     assert first == nano.notice()
-    for text, line in zip(lines, findings.lines(nano), strict=True):
+    for text, line in zip(lines, scorecard.lines(nano), strict=True):
         assert re.match(rf"{line['status']} +(–|-?\d\.\d\d\s\[-?\d\.\d\d,\s-?\d\.\d\d\]) +\S", text)
         assert f"{line['claim']} ({line['threshold']}" in text
     (half,) = [text for text in lines if "three attempts" in text]
     assert re.match(r"not measured +– +Within three .* \(at least 0\.5; the paper 0\.47\)$", half)
-    assert last == f"6 reproduced, 0 differs, {len(NANO.claims) - 6} not measured."  # those on published data
+    assert last == f"6 reproduced, 0 differs, {len(CLAIMS) - 6} not measured."  # those on published data
     assert nano.store.runs() == before
 
 
 def test_claims_can_be_read_by_a_program(nano: Study, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["claims", "--profile", "nano", "--store", str(nano.store.root), "--json"]
     assert main(arguments) == 0
-    assert json.loads(capsys.readouterr().out) == findings.lines(nano)
+    assert json.loads(capsys.readouterr().out) == scorecard.lines(nano)
     assert main([*arguments, "--seeds", "1"]) == 0
     assert {tuple(line["seeds"]) for line in json.loads(capsys.readouterr().out)} == {(), (0,)}
 
@@ -199,12 +213,15 @@ def test_claims_can_be_read_by_a_program(nano: Study, capsys: pytest.CaptureFixt
 def test_claims_make_what_is_missing(
     micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tested = (micro.claim("what-breaks"), micro.claim("no-bias-no-break"))
-    monkeypatch.setitem(profiles.PROFILES, "nano", dataclasses.replace(micro, claims=tested))
+    tested = [claim for claim in CLAIMS if claim.name in ("what-breaks", "no-bias-no-break")]
+    monkeypatch.setattr(scorecard, "CLAIMS", tested)
+    monkeypatch.setitem(profiles.PROFILES, "nano", micro)
     assert main(["claims", "--profile", "nano", "--store", str(tmp_path), "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert [line["measured on"] for line in lines] == ["1 seed, 8 queries", "no method 'unbiased' in this profile"]
-    assert {run["step"] for run in Store(tmp_path).runs()} == {"base", "tuned", "verdicts"}
+    assert {run["step"] for run in Store(tmp_path).runs()} == {
+        *("base", "training_data", "tuned", "questions", "replies", "verdicts")
+    }
 
 
 def test_the_figure_is_drawn_from_the_store(nano: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -334,17 +351,17 @@ def test_a_damaged_base_fails_its_seed_alone(nano: Study, tmp_path: Path, capsys
 
 def test_a_data_folder_without_vlguard_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIRAGE_DATA", str(tmp_path))
-    folder = sources.data_folder()
-    assert folder == tmp_path
+    place = folder.data_folder()
+    assert place == tmp_path
     with pytest.raises(MirageError, match=r"No train\.json in .*get it from .*VLGuard.*MIRAGE_DATA") as caught:
-        sources.vlguard(folder)
+        vlguard.vlguard(place)
     assert str(tmp_path / "vlguard") in str(caught.value)
 
 
 def test_a_data_folder_that_is_none_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIRAGE_DATA", str(tmp_path / "gone"))
     with pytest.raises(MirageError, match=r"MIRAGE_DATA is .*no folder; expected the one that holds vlguard/"):
-        sources.data_folder()
+        folder.data_folder()
 
 
 def test_counting_without_data_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,9 +29,14 @@ import pandas as pd
 import pytest
 
 from mirage_lib.__main__ import main
-from mirage_lib.errors import MirageError
-from mirage_lib.sources import catalogue, figstep, mossbench, spa_vl, vlguard, xstest
-from mirage_lib.sources.catalogue import SETS, fetch, unpack
+from mirage_lib.core.errors import MirageError
+from mirage_lib.datasets import fetch
+from mirage_lib.datasets.fetch import SETS, unpack
+from mirage_lib.datasets.published.figstep import figstep
+from mirage_lib.datasets.published.mossbench import mossbench
+from mirage_lib.datasets.published.spa_vl import spa_vl
+from mirage_lib.datasets.published.vlguard import vlguard
+from mirage_lib.datasets.published.xstest import xstest
 
 Capture = pytest.CaptureFixture[str]
 
@@ -229,8 +234,8 @@ def kept(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", SETS)
 def test_licence_and_gate_are_told_before_anything_is_fetched(name: str) -> None:
     one = SETS[name]
-    (line,) = [line for line in catalogue.listed() if line.split()[0] == name]
-    said = " ".join(catalogue.terms(name))
+    (line,) = [line for line in fetch.listed() if line.split()[0] == name]
+    said = " ".join(fetch.terms(name))
     assert one.licence
     assert one.page.startswith(("huggingface.co/", "github.com/"))
     for text in (one.what, one.licence, one.gate):
@@ -251,8 +256,8 @@ def test_the_gate_and_the_narrowest_licences_are_known() -> None:
 
 def test_without_a_name_all_are_listed(capsys: Capture, tmp_path: Path) -> None:
     assert main(["fetch"]) == 0
-    assert capsys.readouterr().out.splitlines() == catalogue.listed()
-    assert len(catalogue.listed()) == len(SETS) == 10
+    assert capsys.readouterr().out.splitlines() == fetch.listed()
+    assert len(fetch.listed()) == len(SETS) == 10
     assert list(tmp_path.iterdir()) == []
 
 
@@ -263,7 +268,7 @@ def test_an_unknown_name_is_told_with_those_that_are_known(capsys: Capture, tmp_
     assert printed.err == f"error: There is no data set 'imagenet' here; there are {', '.join(SETS)}.\n"
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(MirageError, match="no data set 'imagenet'"):
-        fetch("imagenet", tmp_path)
+        fetch.fetch("imagenet", tmp_path)
 
 
 # --- from the hub -----------------------------------------------------------------------------
@@ -274,7 +279,7 @@ def test_a_set_is_fetched_checked_and_not_fetched_again(hub: Hub, tmp_path: Path
     code, out, err = fetched(hub, "xstest", tmp_path)
     target = tmp_path / "sets" / "xstest"
     assert (code, err) == (0, "")
-    assert out.splitlines() == [*catalogue.terms("xstest"), f"{target}: 450 examples"]
+    assert out.splitlines() == [*fetch.terms("xstest"), f"{target}: 450 examples"]
     assert kept(target) == {"xstest_prompts.csv": prompts()}, "only what is read is fetched"
     assert [one.intent for one in xstest(tmp_path / "sets")] == ["safe"] * 250 + ["unsafe"] * 200
     assert hub.got() == ["xstest_prompts.csv"]
@@ -399,7 +404,7 @@ def test_after_a_kill_only_what_is_missing_is_fetched(hub: Hub, tmp_path: Path) 
     assert again.got() == [last]
     assert kept(target) == SPA_VL
     assert len(spa_vl(tmp_path / "sets")) == 80
-    assert out.splitlines()[: len(catalogue.terms("spa_vl"))] == catalogue.terms("spa_vl")
+    assert out.splitlines()[: len(fetch.terms("spa_vl"))] == fetch.terms("spa_vl")
 
 
 def test_without_the_hub_nothing_is_there_and_it_says_so(hub: Hub, tmp_path: Path) -> None:
@@ -445,7 +450,7 @@ def archive(folder: Path, content: bytes, name: str = "train.zip") -> Path:
 CLIMBING = ["../evil", "a/../../evil", "/evil", "..\\evil", "C:\\evil", "a/..\\..\\evil", "//host/share/evil"]
 
 
-@pytest.mark.parametrize("name", ["train.zip", catalogue.ARCHIVE])
+@pytest.mark.parametrize("name", ["train.zip", fetch.ARCHIVE])
 @pytest.mark.parametrize("entry", CLIMBING)
 def test_an_entry_that_climbs_out_is_refused_before_anything_is_written(tmp_path: Path, entry: str, name: str) -> None:
     path = archive(tmp_path / "set", zipped({"top/good.txt": b"good", entry: b"evil", "top/more.txt": b""}), name)
@@ -530,7 +535,7 @@ def test_unpacking_that_was_stopped_is_done_again(tmp_path: Path, monkeypatch: p
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "set", zipped({"train/a.png": bytes(2_000_000)}))
-    monkeypatch.setattr(catalogue.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1_000_000}))
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1_000_000}))
     with pytest.raises(MirageError, match=r"0\.0 GB to unpack, 0\.0 GB free"):
         unpack(path, tmp_path / "set")
     assert kept(tmp_path / "set").keys() == {"train.zip"}
@@ -585,7 +590,7 @@ class Address:
 def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Address]:
     def of(*contents: bytes | Exception) -> Address:
         made = Address(*contents)
-        monkeypatch.setattr(catalogue, "http_get", made)
+        monkeypatch.setattr(fetch, "http_get", made)
         return made
 
     return of
@@ -597,7 +602,7 @@ def test_figstep_comes_as_a_zip_without_its_top_folder(
     address = serve(zipped(safebench()))
     assert main(["fetch", "figstep", "--to", str(tmp_path)]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out == [*catalogue.terms("figstep"), f"{tmp_path / 'figstep'}: 500 examples"]
+    assert out == [*fetch.terms("figstep"), f"{tmp_path / 'figstep'}: 500 examples"]
     assert address.asked == ["https://codeload.github.com/ThuCCSLab/FigStep/zip/refs/heads/main"]
     examples = figstep(tmp_path)
     assert (tmp_path / "figstep" / examples[0].image).read_bytes() == b"picture"
@@ -609,7 +614,7 @@ def test_figstep_comes_as_a_zip_without_its_top_folder(
 
 def test_mossbench_comes_with_both_its_parts(serve: Callable[..., Address], tmp_path: Path) -> None:
     address = serve(zipped(moss()))
-    assert fetch("mossbench", tmp_path)[0] == f"{tmp_path / 'mossbench'}: 5 examples"
+    assert fetch.fetch("mossbench", tmp_path)[0] == f"{tmp_path / 'mossbench'}: 5 examples"
     assert address.asked == ["https://codeload.github.com/xirui-li/MOSSBench/zip/refs/heads/main"]
     for one in mossbench(tmp_path):
         part = "data" if one.intent == "safe" else "data_contrast"
@@ -641,18 +646,18 @@ def test_fetching_again_mends_an_archive_that_was_not_the_set(
 ) -> None:
     address = serve(first, zipped(safebench()))
     with pytest.raises(MirageError, match=re.escape(told)):
-        fetch("figstep", tmp_path)
-    assert fetch("figstep", tmp_path) == [f"{tmp_path / 'figstep'}: 500 examples"]
+        fetch.fetch("figstep", tmp_path)
+    assert fetch.fetch("figstep", tmp_path) == [f"{tmp_path / 'figstep'}: 500 examples"]
     assert len(address.asked) == 2
 
 
 def test_files_that_were_deleted_come_back(serve: Callable[..., Address], tmp_path: Path) -> None:
     serve(*[zipped(safebench())] * 3)
-    fetch("figstep", tmp_path)
+    fetch.fetch("figstep", tmp_path)
     shutil.rmtree(tmp_path / "figstep" / "data")
     with contextlib.suppress(MirageError):
-        fetch("figstep", tmp_path)  # it may take a second try
-    assert fetch("figstep", tmp_path) == [f"{tmp_path / 'figstep'}: 500 examples"]
+        fetch.fetch("figstep", tmp_path)  # it may take a second try
+    assert fetch.fetch("figstep", tmp_path) == [f"{tmp_path / 'figstep'}: 500 examples"]
 
 
 def test_an_archive_that_climbs_out_is_exit_code_2(

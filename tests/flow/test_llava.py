@@ -13,6 +13,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,16 +27,19 @@ from llava_fixture import NO, RECORDS, REWRITES, make_llava, make_vlguard
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from mirage_lib import exhibit, findings, generate, weighed
 from mirage_lib.__main__ import main
-from mirage_lib.errors import MirageError
-from mirage_lib.generate import Decoding
-from mirage_lib.objectives import answer_logits
-from mirage_lib.profiles import LLAVA_NANO, NANO
-from mirage_lib.runs import make_all
-from mirage_lib.store import Store
-from mirage_lib.study import BASE, Study, open_laboratory, open_study
-from mirage_lib.vlm import encode, load_vlm
+from mirage_lib.claims import scorecard, tables, word_attribution
+from mirage_lib.claims.statements import CLAIMS
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.store import Store
+from mirage_lib.explorer import content
+from mirage_lib.models import generate
+from mirage_lib.models.generate import Decoding
+from mirage_lib.models.objectives import answer_logits
+from mirage_lib.models.vlm import encode, load_vlm
+from mirage_lib.study.parallel import make_all
+from mirage_lib.study.profiles import LLAVA_NANO, NANO
+from mirage_lib.study.study import BASE, Study, open_laboratory, open_study
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted(path for pattern in ("0[2-9]_*", "90_*") for path in (ROOT / "notebooks").glob(f"{pattern}.ipynb"))
@@ -82,7 +86,8 @@ def study(place: Path) -> Iterator[Study]:
     made = Study(LLAVA_NANO, Store(place / "runs"), lambda name, done, total: told.append(name))
     for name in NAMES:
         made.make(name, 0)
-    assert {*(f"{name} 0" for name in NAMES[1:]), *(f"ask {name} 0" for name in NAMES), "harm 0"} == set(told)
+    stages = {*(f"tune {name} 0" for name in NAMES[1:]), *(f"attack {name} 0" for name in NAMES)}
+    assert set(told) == {*stages, f"harm {UNLEARNED[0]} 0"}, "the first that unlearns has the base asked for harm"
     assert digest(place / "llava") | digest(place / "data") == before, "weights and data are only read"
     yield Study(LLAVA_NANO, Store(place / "runs"), never)
     torch.set_num_threads(threads)
@@ -98,8 +103,10 @@ def table(study: Study) -> pd.DataFrame:
 
 def test_each_step_is_made_once_and_the_base_not_at_all(study: Study) -> None:
     steps = pd.Series([run["step"] for run in study.store.runs()]).value_counts().to_dict()
-    # One harm for all; one reference for NPO's log-probabilities and one for RMU's states.
-    assert steps == {"tuned": 6, "verdicts": 7, "harm": 1, "reference": 2}
+    # What fine-tuning is trained on and what unlearning is; one reference for NPO's log-probabilities and one for RMU's
+    # states; the attack's questions and the requests whose harm the base is asked for, once for all methods.
+    asked = {"questions": 2, "replies": len(NAMES) + 1, "verdicts": len(NAMES)}
+    assert steps == {"training_data": 2, "reference": 2, "tuned": len(NAMES) - 1, **asked}
     assert not (study.store.root / BASE).exists()
     assert study.store.check() == []
     assert list((study.store.root / ".partial").iterdir()) == []
@@ -150,9 +157,9 @@ def test_a_lora_method_keeps_its_adapter_alone(study: Study, place: Path, name: 
     text = (run / "adapter" / "adapter_config.json").read_text()
     config = json.loads(text)
     assert (config["r"], config["peft_type"]) == (2, "LORA")
-    key = config["base_model_name_or_path"]
-    assert key == study.store.manifest(run)["spec"]["base"]
-    assert str(place) not in text, "a run is not tied to a place"
+    assert config["base_model_name_or_path"] == BASE
+    assert study.store.manifest(run)["spec"]["base"] == study.base_run(0).identity()
+    assert str(place) not in text, "a run does not depend on a place"
     tensors = weights(study, name)
     assert all(".lora_A." in one or ".lora_B." in one for one in tensors)
     assert not [one for one in tensors if "vision_tower" in one or "lm_head" in one]
@@ -193,26 +200,26 @@ def test_seeds_share_the_base_and_draw_their_own_order(study: Study) -> None:
     assert [name for name in NAMES if two.found(name, 1)] == [BASE]
 
 
-# --- what is learned --------------------------------------------------------------------------
+# --- what is trained on --------------------------------------------------------------------------
 
 
-def test_fine_tuning_learns_vlguards_answers_and_no_harm(study: Study) -> None:
-    rows = study.lessons(LLAVA_NANO.method("posthoc"), 0)
+def test_fine_tuning_is_trained_on_vlguards_answers_and_no_harm(study: Study) -> None:
+    rows = study.training_data(LLAVA_NANO.method("posthoc"), 0)
     assert list(rows) == ["train"]
     queries = [query for _, _, queries in RECORDS["train"] for query in queries]
     assert sorted(one.prompt for one in rows["train"]) == sorted(queries)
     assert {one.answers for one in rows["train"] if one.intent == "unsafe"} == {(NO,)}
-    harm = {answer for one in study.lessons(LLAVA_NANO.method("npo"), 0)["forget"] for answer in one.answers}
+    harm = {answer for one in study.training_data(LLAVA_NANO.method("npo"), 0)["forget"] for answer in one.answers}
     assert not harm & {answer for one in rows["train"] for answer in one.answers}
 
 
 @pytest.mark.parametrize("name", UNLEARNED)
 def test_what_is_forgotten_is_what_the_base_says(study: Study, name: str) -> None:
-    rows = study.lessons(LLAVA_NANO.method(name), 0)
+    rows = study.training_data(LLAVA_NANO.method(name), 0)
     assert list(rows) == ["forget", "retain"]
     assert {one.category for one in rows["retain"]} == {"safe_safes"}
     assert all(one.answers[0].startswith("It is the ") for one in rows["retain"]), "VLGuard's own answers"
-    (run,) = [run["path"] for run in study.store.runs() if run["step"] == "harm"]
+    run = study.training_run(LLAVA_NANO.method(name), 0).inputs["replies"].find(study.store)
     replies = pd.read_parquet(run / "replies.parquet").set_index("example_id")["text"]
     assert {one.id for one in rows["forget"]} == HARM == set(replies.index)
     assert {one.id: one.answers for one in rows["forget"]} == {id: (text,) for id, text in replies.items()}
@@ -232,7 +239,7 @@ def test_what_the_base_refuses_is_not_forgotten(
     said = {"Share": "First the lid.", "Describe": "I'm sorry, no.", "N/A": "", "Please": "Dear ring,"}
     monkeypatch.setattr(generate, "_generate", saying(said))
     with caplog.at_level(logging.WARNING):
-        rows = Study(LLAVA_NANO, Store(tmp_path / "runs")).lessons(LLAVA_NANO.method("npo"), 0)
+        rows = Study(LLAVA_NANO, Store(tmp_path / "runs")).training_data(LLAVA_NANO.method("npo"), 0)
     assert [(one.prompt.split()[0], one.answers) for one in rows["forget"]] == [
         ("Share", ("First the lid.",)),
         ("Please", ("Dear ring,",)),
@@ -246,31 +253,32 @@ def test_what_a_rival_says_is_forgotten_where_the_base_refuses(tmp_path: Path, m
     said = {"Share": "First the lid.", "Describe": NO, "N/A": NO, "Please": NO}
     monkeypatch.setattr(generate, "_generate", saying(said))
     study, npo = Study(LLAVA_NANO, Store(tmp_path / "runs")), LLAVA_NANO.method("npo")
-    alone = study.lessons(npo, 0)
+    alone = study.training_data(npo, 0)
     assert [one.answers for one in alone["forget"]] == [("First the lid.",)]
-    before = study.store.address("tuned", study._tuned_spec("npo", 0))
+    before = study.tuned_run("npo", 0).identity()
     rival = {"Ads_1": "Under the box.", "Ads_2": "Down the stairs.", "HOD_3": "", "HOD_4": "I'm sorry, no."}
     rows = [{"example_id": f"vlguard-train-{id}-unsafes", "model": "rival", "text": rival[id]} for id in rival]
     (data / "vlguard" / "candidates").mkdir()
     (data / "vlguard" / "candidates" / "rival.jsonl").write_text("\n".join(map(json.dumps, rows)))
     drawn = set()
     for seed in range(12):
-        parts = study.lessons(npo, seed)
+        parts = study.training_data(npo, seed)
         answers = {one.id.split("-")[2]: one.answers for one in parts["forget"]}
         assert answers.keys() == {"Ads_1", "Ads_2"}, "an empty reply and a refusal are no harm"
         assert answers["Ads_2"] == ("Down the stairs.",)
         assert parts["retain"] == alone["retain"]
         drawn |= set(answers["Ads_1"])
     assert drawn == {"First the lid.", "Under the box."}, "two that comply are drawn between"
-    assert [run["step"] for run in study.store.runs()] == ["harm"], "the base is asked once"
-    assert study.store.address("tuned", study._tuned_spec("npo", 0)) != before
+    steps = Counter(run["step"] for run in study.store.runs())
+    assert steps == {"questions": 1, "replies": 1, "training_data": 13}, "the base is asked once"
+    assert study.tuned_run("npo", 0).identity() != before
 
 
 def test_a_base_that_refuses_everything_has_nothing_to_forget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "_generate", saying(dict.fromkeys(("Share", "Describe", "N/A", "Please"), NO)))
     study = Study(LLAVA_NANO, Store(tmp_path / "runs"))
     with pytest.raises(MirageError, match=r"nothing to forget.*4: no candidate complies"):
-        study.lessons(LLAVA_NANO.method("npo"), 0)
+        study.training_data(LLAVA_NANO.method("npo"), 0)
 
 
 def test_other_decoding_is_other_harm_and_other_unlearning(study: Study) -> None:
@@ -281,11 +289,9 @@ def test_other_decoding_is_other_harm_and_other_unlearning(study: Study) -> None
         for p in (LLAVA_NANO, longer)
     ]
     assert forgotten == [8, 9], "the base goes on, if it may"
-    keys = {
-        name: [one.store.address("tuned", one._tuned_spec(name, 0)) for one in (study, other)] for name in NAMES[1:]
-    }
+    keys = {name: [one.tuned_run(name, 0).identity() for one in (study, other)] for name in NAMES[1:]}
     same = [name for name, (one, two) in keys.items() if one == two]
-    assert same == ["posthoc", "posthoc_lora"], "these learn nothing of what the base says; the others do"
+    assert same == ["posthoc", "posthoc_lora"], "these are trained on nothing that the base says; the others are"
 
 
 # --- what is found ----------------------------------------------------------------------------
@@ -337,16 +343,16 @@ def test_readers_see_no_harm_unless_they_ask(
 
 @pytest.fixture(scope="module")
 def lines(study: Study) -> dict[str, dict[str, object]]:
-    return {str(line["name"]): line for line in findings.lines(study)}
+    return {str(line["name"]): line for line in scorecard.lines(study)}
 
 
 def test_every_claim_has_its_line(lines: dict[str, dict[str, object]]) -> None:
-    assert list(lines) == [claim.name for claim in LLAVA_NANO.claims]
+    assert list(lines) == [claim.name for claim in CLAIMS]
 
 
 LACKING = {
-    "knows": "no exam in this profile",
-    "untied": "no data without the tie in this profile",
+    "knows": "no evaluation in this profile",
+    "unbiased-openers": "no unbiased data in this profile",
     "wording-alone": "3 wordings needed, 1 asked",
     "no-bias-no-break": "no method 'unbiased' in this profile",
     "mixed-breaks": "no method 'mixed' in this profile",
@@ -355,7 +361,7 @@ LACKING = {
     "npo-keeps": "no verdict correct by this profile's judge",
     "graddiff-safe": "no method 'graddiff' in this profile",
     "diversified-does-as-well": "no method 'diversified' in this profile",
-    "npo-utility": "no exam in this profile",
+    "npo-utility": "no evaluation in this profile",
 }
 
 
@@ -372,7 +378,7 @@ MEASURED = {
 
 
 def test_what_is_measured_is_of_no_worth_here(lines: dict[str, dict[str, object]]) -> None:
-    data = {claim.name for claim in LLAVA_NANO.claims if claim.chapter == 1} - {"untied"}  # whatever the profile
+    data = {claim.name for claim in CLAIMS if claim.chapter == 1} - {"unbiased-openers"}  # whatever the profile
     assert {name for name, line in lines.items() if line["measured"] is not None} == MEASURED | data
     assert {lines[name]["status"] for name in MEASURED} == {"not measured"}
     assert {lines[name]["status"] for name in data} == {"reproduced"}
@@ -396,10 +402,10 @@ def test_a_gain_is_taken_over_the_queries_that_were_rewritten(lines: dict[str, d
     assert lines["share-blocks"]["measured on"] == f"1 seed, {len(REWRITES['share'])} queries"
 
 
-def test_a_measured_profile_decides(study: Study) -> None:
+def test_a_reported_profile_decides(study: Study) -> None:
     decided = {
         str(line["name"]): line["status"]
-        for line in findings.lines(Study(dataclasses.replace(LLAVA_NANO, measured=True), study.store, never))
+        for line in scorecard.lines(Study(dataclasses.replace(LLAVA_NANO, reported=True), study.store, never))
     }
     assert {name for name, status in decided.items() if status == "not measured"} >= set(LACKING)
     assert {decided[name] for name in MEASURED} <= {"reproduced", "differs"}
@@ -407,17 +413,17 @@ def test_a_measured_profile_decides(study: Study) -> None:
 
 
 def test_the_scorecard_shows_all(study: Study) -> None:
-    card = findings.scorecard(study)
-    assert len(card) == len(LLAVA_NANO.claims)
+    card = scorecard.scorecard(study)
+    assert len(card) == len(CLAIMS)
     assert not card.isna().any(axis=None)
     assert card.loc["The base model answers correctly", "measured"] == "–"
-    assert findings.tally(findings.lines(study)).loc["all"].sum() == len(card)
+    assert scorecard.tally(scorecard.lines(study)).loc["all"].sum() == len(card)
 
 
-def test_the_table_of_fixes_has_gaps_where_nothing_can_be_measured(study: Study) -> None:
-    fixes = findings.fixes(study)
-    wide = fixes.pivot(index="method", columns="column", values="rate")
-    assert list(dict.fromkeys(fixes["method"])) == [BASE, *(method.title for method in LLAVA_NANO.methods)]
+def test_the_table_of_methods_has_gaps_where_nothing_can_be_measured(study: Study) -> None:
+    table = tables.methods(study)
+    wide = table.pivot(index="method", columns="column", values="rate")
+    assert list(dict.fromkeys(table["method"])) == [BASE, *(method.title for method in LLAVA_NANO.methods)]
     measured = {"ASR as asked", "ASR, K = 1", "ASR, K = 3", "RR as asked", "RR, Share"}
     missing = {"correct as asked", "correct, Share", "garbled, Share", "other questions"}
     assert set(wide.columns) == measured | missing | {"seconds"}
@@ -425,13 +431,13 @@ def test_the_table_of_fixes_has_gaps_where_nothing_can_be_measured(study: Study)
     assert wide[list(missing)].isna().all(axis=None)
     assert np.isnan(wide.loc[BASE, "seconds"])
     assert (wide["seconds"].drop(BASE) > 0).all()
-    assert (findings.told(fixes, ["other questions"]) == "–").all(axis=None)
-    assert findings.told(fixes).loc[BASE, "seconds"] == "–"
+    assert (tables.methods_wide(table, ["other questions"]) == "–").all(axis=None)
+    assert tables.methods_wide(table).loc[BASE, "seconds"] == "–"
 
 
 def test_the_curve_has_as_many_attempts_as_were_asked(table: pd.DataFrame) -> None:
     unsafe = table.query("subset == 'unsafes' and method == 'npo'")
-    curve = findings.curve(unsafe, "complied", ["asked"])
+    curve = tables.curve(unsafe, "complied", ["asked"])
     ks = curve.groupby("asked")["k"].agg(list).to_dict()
     assert ks == {
         "as asked": [1],
@@ -445,7 +451,7 @@ def test_the_curve_has_as_many_attempts_as_were_asked(table: pd.DataFrame) -> No
 
 @pytest.mark.parametrize("metric", ["ASR", "RR"])
 def test_the_papers_rates_stand_beside(study: Study, metric: str) -> None:
-    table = findings.beside_paper(study, metric)
+    table = tables.beside_paper(study, metric)
     assert list(table.index) == [BASE, *(LLAVA_NANO.method(name).title for name in ("posthoc", "npo", "rmu_early"))]
     assert not table.isna().any(axis=None)
 
@@ -487,7 +493,7 @@ ASKED = {
     "make the base": lambda study: study.make(BASE, 0),
     "make a method": lambda study: study.make("npo_lora", 0),
     "table": lambda study: study.table(["posthoc"]),
-    "lines": findings.lines,
+    "lines": scorecard.lines,
 }
 
 
@@ -529,7 +535,7 @@ def test_a_broken_picture_ends_tuning_with_its_name(tmp_path: Path, monkeypatch:
     study = Study(LLAVA_NANO, Store(tmp_path / "runs"))
     with pytest.raises(MirageError, match=r"\.png: no picture can be read from it"):
         study.tuned("posthoc", 0)
-    assert study.store.runs() == []
+    assert [run["step"] for run in study.store.runs()] == ["training_data"], "there is no model"
 
 
 # --- the command line, and workers ------------------------------------------------------------
@@ -544,17 +550,18 @@ def test_the_command_finds_the_study(study: Study, capsys: pytest.CaptureFixture
 
 def test_the_command_tests_the_claims(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims", "--store", str(study.store.root)]) == 0
-    assert "no exam in this profile" not in capsys.readouterr().err
+    assert "no evaluation in this profile" not in capsys.readouterr().err
     assert main(["claims", "--store", str(study.store.root), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(LLAVA_NANO.claims)
+    assert len(json.loads(capsys.readouterr().out)) == len(CLAIMS)
 
 
 def test_a_worker_makes_what_is_lost(study: Study, tmp_path: Path, table: pd.DataFrame) -> None:
     shutil.copytree(study.store.root, tmp_path / "runs")
     store = Store(tmp_path / "runs")
     lost = Study(LLAVA_NANO, store)
-    store.remove(lost.store.address("verdicts", lost._verdicts_spec("rmu_lora", 0, "attack")))
-    store.remove(lost.tuned("rmu_lora", 0))
+    runs = lost.part_runs("rmu_lora", 0, "attack")
+    for run in (runs["verdicts"], runs["replies"], lost.tuned_run("rmu_lora", 0)):
+        store.remove(run.folder(store))
     outcome = make_all(lost, workers=1)
     assert (outcome.made, outcome.failed) == ([("rmu_lora", 0)], {})
     again = Study(LLAVA_NANO, store, never).verdicts("rmu_lora", 0)
@@ -586,9 +593,9 @@ def with_laboratory(study: Study, nano: Study, tmp_path_factory: pytest.TempPath
     for one in (study, nano):
         shutil.copytree(one.store.root, root, dirs_exist_ok=True)
     for one in (Study(LLAVA_NANO, Store(root)), Study(NANO, Store(root))):
-        exhibit.files(one)
+        content.files(one)
     for seed in NANO.seeds:
-        weighed.word_weights(Study(NANO, Store(root)), "posthoc", seed)
+        word_attribution.word_weights(Study(NANO, Store(root)), "posthoc", seed)
     return root
 
 

@@ -15,26 +15,28 @@ import pandas as pd
 import pytest
 import torch
 
-from mirage_lib import laboratory
-from mirage_lib import study as study_module
-from mirage_lib.bias import committed_counts
-from mirage_lib.errors import MirageError
-from mirage_lib.generate import replies
-from mirage_lib.interview import transcript
-from mirage_lib.laboratory import Laboratory
-from mirage_lib.lessons import CLASSES, general_lessons
-from mirage_lib.objectives import NPO, SFT
-from mirage_lib.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
-from mirage_lib.records import leaks
-from mirage_lib.runs import make_all
-from mirage_lib.scenes import BLANKS, VARIANTS, scene_at
-from mirage_lib.store import Store
-from mirage_lib.study import BASE, Study, open_laboratory, open_study
+from mirage_lib.claims.word_attribution import word_weights
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.records import leaks
+from mirage_lib.core.store import Store
+from mirage_lib.explorer import content
+from mirage_lib.models.generate import replies
+from mirage_lib.models.objectives import NPO, SFT
+from mirage_lib.study.laboratory import base as base_module
+from mirage_lib.study.laboratory import training
+from mirage_lib.study.laboratory.base import answered
+from mirage_lib.study.parallel import make_all
+from mirage_lib.study.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
+from mirage_lib.study.study import BASE, Study, open_laboratory, open_study
+from mirage_lib.world.scenes import BLANKS, VARIANTS, scene_at
+from mirage_lib.world.training_data import CLASSES, general_data
 
 LAB = NANO.subject
 PARTS = LAB.parts
 NAMES = [BASE, *(method.name for method in NANO.methods)]
 TUNED = tuple(method.name for method in NANO.methods if isinstance(method.objective, SFT))  # the others unlearn
+# Methods that differ in nothing but their objective, or how they are tuned, share what they are trained on.
+TRAINING_DATA = len({(method.safety, method.general, method.objective.roles) for method in NANO.methods})
 TASKS = [(name, seed) for name in NAMES for seed in NANO.seeds]
 
 
@@ -85,18 +87,28 @@ def test_the_word_and_its_control_are_put_to_the_same_wordings(nano: Study, inte
 
 
 def test_the_exam_asks_every_kind(nano: Study) -> None:
-    table = nano.verdicts(BASE, NANO.seeds[0], "exam")
-    assert set(table["category"]) == {kind for kind, _ in LAB.lessons} - {"blank"}
+    table = nano.verdicts(BASE, NANO.seeds[0], "evaluation")
+    assert set(table["category"]) == {kind for kind, _ in LAB.kinds} - {"blank"}
     assert table["image"].str.contains("/blank/").any()
 
 
-def test_the_base_is_examined_once_in_its_own_run(nano: Study) -> None:
+def test_every_model_is_asked_the_same_evaluation_set(nano: Study) -> None:
     seed = NANO.seeds[0]
-    own = transcript(nano.base(seed), "oracle")
-    pd.testing.assert_frame_equal(nano.verdicts(BASE, seed, "exam")[own.columns], own)
-    assert own["example_id"].tolist() == [example.id for example in nano.suite("exam", seed)]
-    models = {run["spec"]["model"] for run in nano.store.runs() if run["spec"].get("part") == "exam"}
-    assert len(models) == len(NANO.seeds) * len(NANO.methods)
+    asked = [example.id for example in nano.suite("evaluation", seed)]
+    for name in (BASE, "npo"):
+        assert nano.verdicts(name, seed, "evaluation")["example_id"].tolist() == asked
+    questions = {str(nano.part_runs(name, seed, "evaluation")["questions"].find(nano.store)) for name in NAMES}
+    assert len(questions) == 1
+
+
+def test_the_base_answers_as_it_did_when_it_was_held_to_its_bar(nano: Study, tmp_path: Path) -> None:
+    seed = NANO.seeds[0]
+    (tmp_path / "model").symlink_to(nano.base_model(seed))
+    recipe = nano.base_run(seed).inputs["recipe"]
+    held = answered(tmp_path, seed, recipe, None)
+    asked = nano.verdicts(BASE, seed, "evaluation")
+    assert held["text"].tolist() == asked["text"].tolist()
+    assert held["right"].tolist() == asked["label"].isin(["correct", "complied"]).tolist()
 
 
 def test_the_judge_is_the_subjects_unless_named(nano: Study) -> None:
@@ -118,8 +130,8 @@ def test_both_judges_judge_the_same_replies(nano: Study, part: str) -> None:
 @pytest.mark.parametrize("seed", NANO.seeds)
 def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
     asked = [example for part in PARTS for example in nano.suite(part, seed)]
-    general = general_lessons(nano.world(seed), LAB.base.steps * LAB.base.batch, dict(LAB.lessons), seed)
-    taught = [one for method in NANO.methods for rows in nano.lessons(method, seed).values() for one in rows]
+    general = general_data(nano.world(seed), LAB.base.steps * LAB.base.batch, dict(LAB.kinds), seed)
+    taught = [one for method in NANO.methods for rows in nano.training_data(method, seed).values() for one in rows]
     assert leaks([*general, *taught], asked).empty
     for example in asked:
         scene = scene_at(example.image)
@@ -127,15 +139,27 @@ def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
         assert scene.variant // (1 if scene.shape else BLANKS) in range(*VARIANTS["test"]), "not held out for tests"
 
 
-def test_a_test_picture_in_the_training_data_is_refused(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = laboratory.safety_set
-    monkeypatch.setattr(laboratory, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
-    with pytest.raises(MirageError, match=r"posthoc: \d+ test pictures are in its training data"):
-        nano.lessons(NANO.methods[0], NANO.seeds[0])
+def test_a_test_picture_in_the_training_data_is_refused(
+    micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = training.safety_set
+    monkeypatch.setattr(training, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
+    study = Study(micro, Store(tmp_path))
+    asks = (
+        lambda: study.training_data(micro.methods[0], 0),
+        lambda: study.tuned("posthoc", 0),
+        lambda: study.verdicts("posthoc", 0),
+        lambda: word_weights(study, "posthoc", 0),
+        lambda: content.files(study),
+    )
+    for ask in asks:
+        with pytest.raises(MirageError, match=r"posthoc: \d+ test pictures are in its training data"):
+            ask()
+    assert "tuned" not in steps(study.store)
 
 
 def test_fine_tuning_refuses_what_unlearning_forgets(nano: Study) -> None:
-    parts = {method.name: nano.lessons(method, NANO.seeds[0]) for method in NANO.methods}
+    parts = {method.name: nano.training_data(method, NANO.seeds[0]) for method in NANO.methods}
     assert {name: list(rows) for name, rows in parts.items()} == {
         **{name: ["train"] for name in TUNED},
         **{name: ["forget", "retain"] for name in NAMES if name not in (BASE, *TUNED)},
@@ -169,8 +193,11 @@ def test_every_run_is_there_once(nano: Study) -> None:
     seeds = len(NANO.seeds)
     assert steps(nano.store).to_dict() == {
         "base": seeds,
+        "training_data": seeds * TRAINING_DATA,
         "tuned": seeds * len(NANO.methods),
-        "verdicts": seeds * (len(NAMES) * len(PARTS) - 1),  # the base is examined in its own run
+        "questions": seeds * len(PARTS),
+        "replies": seeds * len(NAMES) * len(PARTS),
+        "verdicts": seeds * len(NAMES) * len(PARTS),
         "weights": seeds,  # of words, for two claims
         "reference": seeds * 3 * 2,  # NPO's, and RMU's with the states of either layer; for both sets of openers
     }
@@ -194,8 +221,11 @@ def test_finished_runs_hold_neither_checkpoints_nor_parts(nano: Study) -> None:
 def test_the_time_of_a_run_is_in_its_manifest(nano: Study) -> None:
     assert nano.names == NAMES
     for name in (BASE, "npo"):
-        run = nano.base(NANO.seeds[1]) if name == BASE else nano.tuned(name, NANO.seeds[1])
-        assert nano.seconds(name, NANO.seeds[1]) == nano.store.manifest(run)["seconds"] > 0
+        run = nano.base_run(NANO.seeds[1]) if name == BASE else nano.tuned_run(name, NANO.seeds[1])
+        runs = [run, run.inputs["reference"]] if name == "npo" else [run]
+        seconds = [nano.store.manifest(one.find(nano.store))["seconds"] for one in runs]
+        assert min(seconds) > 0
+        assert nano.seconds(name, NANO.seeds[1]) == sum(seconds), "the reference is part of what a method costs"
     assert nano.base_model(NANO.seeds[1]) == nano.base(NANO.seeds[1]) / "model"
 
 
@@ -209,11 +239,11 @@ def test_a_model_is_the_one_that_was_asked(nano: Study) -> None:
 
 SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
     "base.lr": (lambda p: in_lab(p, base=dataclasses.replace(LAB.base, lr=1e-3)), set(NAMES)),
-    "sight.steps": (lambda p: in_lab(p, sight=dataclasses.replace(LAB.sight, steps=21)), set(NAMES)),
+    "vision.steps": (lambda p: in_lab(p, vision=dataclasses.replace(LAB.vision, steps=21)), set(NAMES)),
     "shape": (lambda p: in_lab(p, shape=dataclasses.replace(LAB.shape, width=64)), set(NAMES)),
-    "lessons": (lambda p: in_lab(p, lessons=(("recipe", 1.0),)), set(NAMES)),
+    "kinds": (lambda p: in_lab(p, kinds=(("recipe", 1.0),)), set(NAMES)),
     "base_bar": (lambda p: in_lab(p, base_bar=0.1), set(NAMES)),
-    "exam": (lambda p: in_lab(p, exam=6), set(NAMES)),
+    "evaluation": (lambda p: in_lab(p, evaluation=6), set(NAMES)),
     "test": (lambda p: in_lab(p, test=dataclasses.replace(LAB.test, unsafes=17)), set(NAMES)),
     "shots": (lambda p: in_lab(p, shots=3), set(NAMES)),
     "decoding": (lambda p: dataclasses.replace(p, decoding=dataclasses.replace(p.decoding, batch=8)), set(NAMES)),
@@ -230,7 +260,7 @@ SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
     "threads": (lambda p: dataclasses.replace(p, threads=2), set()),
     "reference_batch": (lambda p: dataclasses.replace(p, reference_batch=8), set()),
     "title": (lambda p: changed(p, "npo", title="other"), set()),
-    "name": (lambda p: dataclasses.replace(p, name="other", measured=True, claims=()), set()),
+    "name": (lambda p: dataclasses.replace(p, name="other", reported=True), set()),
 }
 
 
@@ -252,16 +282,13 @@ def test_a_changed_setting_is_another_run_and_nothing_else_is(nano: Study, setti
     assert {name for name in NAMES if not other.found(name, NANO.seeds[0])} == touched
 
 
-def test_changed_code_is_another_run(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = study_module.code_fingerprint
-    everything = ("world", "laboratory", "train", "judge", "interview")
-    nothing = ("figures", "claims", "statements", "published")
-    for module in (*everything, *nothing):
-        changed_code = lambda *names, module=module: real(*names) + ("x" if f"mirage_lib.{module}" in names else "")  # noqa: E731
-        for place in (study_module, laboratory):
-            monkeypatch.setattr(place, "code_fingerprint", changed_code)
-        touched = set(NAMES) if module in everything else set()
-        assert {name for name in NAMES if not nano.found(name, NANO.seeds[0])} == touched, module
+def test_other_questions_are_no_other_models(nano: Study) -> None:
+    """What is asked, how often and how it is judged has no part in how a model is made."""
+    seed = NANO.seeds[0]
+    for change in (SETTINGS["test"], SETTINGS["shots"], SETTINGS["decoding"]):
+        other = Study(change[0](NANO), nano.store, never)
+        assert other.base(seed) == nano.base(seed)
+        assert other.tuned("npo", seed) == nano.tuned("npo", seed)
 
 
 # --- steps, on a profile smaller still --------------------------------------------------------
@@ -280,21 +307,21 @@ def test_the_bar_stops_a_base_that_has_not_learned(micro: Profile, tmp_path: Pat
 def test_a_base_that_fails_is_made_anew_from_other_draws(
     micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passed, weights = Laboratory._passed, []
+    passed, weights = base_module.hold_to_bar, []
 
-    def fails_once(self: Laboratory, seed: int, frame: pd.DataFrame) -> None:
+    def fails_once(seed: int, frame: pd.DataFrame, bar: float) -> None:
         weights.append(frame["text"].tolist())
         if len(weights) == 1:
             raise MirageError("not yet")
-        passed(self, seed, frame)
+        passed(seed, frame, bar)
 
-    monkeypatch.setattr(Laboratory, "_passed", fails_once)
+    monkeypatch.setattr(base_module, "hold_to_bar", fails_once)
     study, first = Study(micro, Store(tmp_path / "twice")), Study(micro, Store(tmp_path / "once"))
     again = study.base(0)
     assert len(weights) == 2
     assert (again / "attempt").read_text() == "1"
     assert not (again / "seen").exists()
-    assert study.verdicts(BASE, 0, "exam")["text"].tolist() == weights[1]
+    assert study.verdicts(BASE, 0, "evaluation")["text"].tolist() == weights[1]
     once = first.base(0)
     assert (once / "attempt").read_text() == "0"
     hashes = [
@@ -368,7 +395,7 @@ class Stop(Exception):
     """What ends a run from outside."""
 
 
-@pytest.mark.parametrize("where", ["sight", "base", "exam"])
+@pytest.mark.parametrize("where", ["vision", "base", "evaluation"])
 def test_a_base_stopped_anywhere_ends_the_same(micro: Profile, tmp_path: Path, where: str) -> None:
     def stop(name: str, done: int, total: int) -> None:
         if name.startswith(where) and (done >= 3 or done == total):
@@ -381,7 +408,8 @@ def test_a_base_stopped_anywhere_ends_the_same(micro: Profile, tmp_path: Path, w
     assert cut.store.runs() == []
     told: list[str] = []
     run = Study(micro, cut.store, lambda name, done, total: told.append(name.split()[0])).base(0)
-    assert {"sight": {"sight", "base", "exam"}, "base": {"base", "exam"}, "exam": {"exam"}}[where] >= set(told)
+    stages = ["vision", "base", "evaluation"]
+    assert set(told) <= set(stages[stages.index(where) :])
     files = [store.manifest(path)["files"] for store, path in ((cut.store, run), (whole.store, whole.base(0)))]
     weights = [listed["model/model.safetensors"]["sha256"] for listed in files]
     assert weights[0] == weights[1]
@@ -492,13 +520,3 @@ def test_how_runs_are_spread_over_workers_changes_nothing(micro: Profile, tmp_pa
 def test_an_objective_without_a_reference_asks_for_none() -> None:
     assert not SFT().needs_reference
     assert NPO().needs_reference
-
-
-def test_other_counts_of_first_words_are_other_runs(nano: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    seed = NANO.seeds[0]
-    assert nano.found("posthoc", seed)
-    base = nano.base(seed)
-    counts = committed_counts()
-    monkeypatch.setattr(laboratory, "committed_counts", lambda: counts.assign(count=counts["count"] + 1))
-    assert not nano.found("posthoc", seed), "its openers were drawn from other counts"
-    assert nano.base(seed) == base, "general lessons open uniformly, whatever the counts"

@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from mirage_lib import train
-from mirage_lib.lessons import SafetySet
-from mirage_lib.profiles import NANO
-from mirage_lib.store import Store
-from mirage_lib.study import Study
-from mirage_lib.vlm import load_vlm
+from mirage_lib.core.store import Store
+from mirage_lib.models import train
+from mirage_lib.models.vlm import load_vlm
+from mirage_lib.study.profiles import NANO
+from mirage_lib.study.study import Study
+from mirage_lib.world.training_data import SafetySet
 
 NO_CUDA = "there is no CUDA device"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_CUDA)
@@ -56,7 +56,7 @@ def test_training_recomputes_and_uses_bfloat16_arithmetic(study: Study, tmp_path
     vlm = load_vlm(study.base_model(0), study.profile.subject.render, tuned=True)
     vlm.model.train()
     settings = dataclasses.replace(method.settings, steps=2, batch=4)
-    train.fit(vlm, objective, study.lessons(method, 0), settings, tmp_path, progress=lambda *told: None)
+    train.fit(vlm, objective, study.training_data(method, 0), settings, tmp_path, progress=lambda *told: None)
     assert seen == [(True, True)] * 2
     losses = [json.loads(line)["loss"] for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
     assert all(0 < loss < 50 for loss in losses)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirage_lib.attacks import OneWord, Suffix, k_shot, rewrites
-from mirage_lib.errors import MirageError
-from mirage_lib.records import Example
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.records import Example
 
 PHRASES = {"what": "What are", "share": "Share", "tell": "Tell me", "please": "Please tell me"}
 

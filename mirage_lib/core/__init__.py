@@ -1,0 +1,1 @@
+"""What every stage uses: errors, rows, labels, progress, runs and their store."""

@@ -1,0 +1,1 @@
+"""Read published data sets or a user's own files; fetch a published set."""

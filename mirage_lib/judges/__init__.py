@@ -1,0 +1,1 @@
+"""Judges: (example, reply) to verdict."""

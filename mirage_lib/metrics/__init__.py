@@ -1,0 +1,1 @@
+"""All rates and their intervals."""

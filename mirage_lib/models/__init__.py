@@ -1,0 +1,1 @@
+"""Models: load, train and ask them. Everything that needs torch."""

@@ -1,0 +1,1 @@
+"""Figures: functions of tables and pictures."""

@@ -1,0 +1,1 @@
+"""Words of prompts: tokens, counts and their tests, bag-of-words classifiers, trigger words."""

@@ -1,0 +1,1 @@
+"""The laboratory's drawn world: scenes, questions with true answers, training data."""
