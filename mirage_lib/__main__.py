@@ -14,9 +14,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mirage_lib.audit import command
 from mirage_lib.core.errors import MirageError
+
+if TYPE_CHECKING:
+    from mirage_lib.core.store import Store
 
 STATUSES = ("reproduced", "differs", "not measured")  # of a claim
 
@@ -33,6 +37,7 @@ def study(args: argparse.Namespace) -> int:
     profile = named_profile(args.profile, args.seeds)
     store = Store(args.store or default_root(), remake_damaged=args.remake_damaged)
     store.prepare()  # report an unusable store before any worker starts
+    print_older(store)
     outcome = make_all(Study(profile, store), args.workers)
     seconds = time.perf_counter() - start
     print(f"{len(outcome.made)} runs made, {len(outcome.found)} found, {len(outcome.failed)} failed, {seconds:.0f} s.")
@@ -40,6 +45,12 @@ def study(args: argparse.Namespace) -> int:
         tasks = [f"{name} {seed}" for (name, seed), why in outcome.failed.items() if why == reason]
         print(f"{', '.join(tasks)}: {reason}", file=sys.stderr)
     return 2 if outcome.failed else 0
+
+
+def print_older(store: Store) -> None:
+    """Name what another layout of the store left behind."""
+    if older := store.older():
+        print(f"{len(older)} runs of an older layout, e.g. {older[0]}: nothing reads them; delete them when you like.")
 
 
 def runs(args: argparse.Namespace) -> int:
@@ -50,8 +61,7 @@ def runs(args: argparse.Namespace) -> int:
     for run in store.runs():
         size = f"{run['bytes'] / 1e6:7.1f} MB"
         print(f"{run['step']:<10} {run['key']}  {run['made']}  {run['seconds']:7.1f} s  {size}")
-    if older := store.older():
-        print(f"{len(older)} runs of an older layout, e.g. {older[0]}: nothing reads them; delete them when you like.")
+    print_older(store)
     problems = store.check() if args.check else []
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -17,8 +17,8 @@ from mirage_lib.core.run import Run
 from mirage_lib.explorer.export import Kind
 from mirage_lib.explorer.laboratory_content import write_laboratory_content
 from mirage_lib.explorer.opener_questions import write_opener_questions
+from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import write_published_content
-from mirage_lib.explorer.rates import AS_ASKED
 from mirage_lib.study.laboratory.subject import Laboratory
 from mirage_lib.study.published.pictures import reader_picture
 from mirage_lib.study.redaction import shows_harm

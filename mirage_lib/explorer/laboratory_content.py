@@ -15,12 +15,12 @@ from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example
 from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.explorer.export import Kind, pack, write_models
-from mirage_lib.explorer.rates import AS_ASKED, Rates, rates_by_opener, reply_table
+from mirage_lib.explorer.opener_rates import AS_ASKED, Rates, rates_by_opener, reply_table
 from mirage_lib.judges.judge import Judge, judge_all
 from mirage_lib.models.generate import Decoding, replies
 from mirage_lib.models.saliency import refusal_probability, without_each_word
 from mirage_lib.models.vlm import VLM
-from mirage_lib.study.laboratory.training import safety_data
+from mirage_lib.study.laboratory.data import safety_data
 from mirage_lib.study.steps.ask import load_tuned
 from mirage_lib.study.steps.judge import transcript
 from mirage_lib.world.questions import OPENERS, REFUSAL, WORDINGS, World, sentence_pattern, vocabulary

@@ -7,7 +7,7 @@ from pathlib import Path
 from mirage_lib.attacks import OneWord, k_shot
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, write
-from mirage_lib.study.laboratory.training import safety_data
+from mirage_lib.study.laboratory.data import safety_data
 from mirage_lib.world.questions import OPENERS, rewordings
 from mirage_lib.world.training_data import SafetySet, class_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirage_lib.judges.keywords import released_phrases
+from mirage_lib.judges.released_keywords import released_phrases
 
 OPENING = 200  # characters of an answer to search for a refusal; further on, the phrases are often the topic
 

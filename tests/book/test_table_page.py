@@ -12,7 +12,7 @@ from browser import MARK, Explorer, State, opened
 from playwright.sync_api import Browser, Page
 
 from mirage_lib.explorer.export import write_script
-from mirage_lib.explorer.rates import reply_table
+from mirage_lib.explorer.opener_rates import reply_table
 from mirage_lib.explorer.widget import HOST, bundle
 
 

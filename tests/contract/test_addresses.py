@@ -77,7 +77,7 @@ STEPS = (
     "study.laboratory.base.train_base",
     "study.laboratory.questions.write_attack",
     "study.laboratory.questions.write_evaluation",
-    "study.laboratory.training.write_training",
+    "study.laboratory.data.write_training",
     "study.published.data.write_training",
     "study.published.data.write_unsafe",
     "study.published.harm.write_forget_retain",
@@ -171,9 +171,9 @@ def test_an_edit_to_a_judge_makes_verdicts_anew_what_a_judge_chose_and_what_show
             {"questions.write_attack", "write_opener_questions", "write_laboratory_content", "write_weights"},
         ),
         ("datasets/published/vlguard_first_words.csv", {"write_training", "questions.write_attack"}),
-        ("core/vocabulary.py", {"published.questions.write_attack", "laboratory.training.write_training"}),
+        ("core/vocabulary.py", {"published.questions.write_attack", "laboratory.data.write_training"}),
         ("judges/released_refusal_phrases.txt", {"write_verdicts", "write_forget_retain", "write_published_content"}),
-        ("world/training_data.py", {"laboratory.training.write_training", "base.train_base"}),
+        ("world/training_data.py", {"laboratory.data.write_training", "base.train_base"}),
     ],
 )
 def test_what_a_list_by_hand_would_forget(file: str, makers: set[str], steps: dict[str, set[Path]]) -> None:

@@ -23,7 +23,7 @@ from mirage_lib.explorer import content
 from mirage_lib.models.generate import replies
 from mirage_lib.models.objectives import NPO, SFT
 from mirage_lib.study.laboratory import base as base_module
-from mirage_lib.study.laboratory import training
+from mirage_lib.study.laboratory import data as laboratory_data
 from mirage_lib.study.laboratory.base import answered
 from mirage_lib.study.parallel import make_all
 from mirage_lib.study.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
@@ -142,8 +142,8 @@ def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
 def test_a_test_picture_in_the_training_data_is_refused(
     micro: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = training.safety_set
-    monkeypatch.setattr(training, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
+    real = laboratory_data.safety_set
+    monkeypatch.setattr(laboratory_data, "safety_set", lambda *args: real(*args[:3], "test", args[4]))
     study = Study(micro, Store(tmp_path))
     asks = (
         lambda: study.training_data(micro.methods[0], 0),

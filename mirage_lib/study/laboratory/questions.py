@@ -8,7 +8,7 @@ from mirage_lib.attacks import OneWord, Suffix, k_shot
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, write
 from mirage_lib.core.vocabulary import PLACEBO
-from mirage_lib.study.laboratory.training import safety_data
+from mirage_lib.study.laboratory.data import safety_data
 from mirage_lib.world.questions import OPENERS, World, rewordings
 from mirage_lib.world.training_data import SafetySet, evaluation_set
 

@@ -17,15 +17,15 @@ from mirage_lib.core.records import Example
 from mirage_lib.core.run import Input, Run
 from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.judges.judge import Judge
-from mirage_lib.judges.keywords import ReleasedKeywords
 from mirage_lib.judges.oracle import WorldOracle
+from mirage_lib.judges.released_keywords import ReleasedKeywords
 from mirage_lib.models.generate import Decoding
 from mirage_lib.models.tiny import TinyShape
 from mirage_lib.models.train import Settings
 from mirage_lib.models.vlm import Render
 from mirage_lib.study.laboratory.base import BaseRecipe, train_base
+from mirage_lib.study.laboratory.data import safety_data, write_training
 from mirage_lib.study.laboratory.questions import attack_questions, write_attack, write_evaluation
-from mirage_lib.study.laboratory.training import safety_data, write_training
 from mirage_lib.world.questions import World, is_refusal, is_sentence
 from mirage_lib.world.scenes import render
 from mirage_lib.world.training_data import SafetySet, class_of, evaluation_set

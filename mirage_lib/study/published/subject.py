@@ -20,7 +20,7 @@ from mirage_lib.core.run import Input, Run
 from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.datasets.published.vlguard import REWRITES
 from mirage_lib.judges.judge import Judge
-from mirage_lib.judges.keywords import ReleasedKeywords
+from mirage_lib.judges.released_keywords import ReleasedKeywords
 from mirage_lib.models import hub
 from mirage_lib.models.generate import Decoding
 from mirage_lib.models.train import Settings

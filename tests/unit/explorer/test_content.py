@@ -16,7 +16,7 @@ from mirage_lib.core.store import Store
 from mirage_lib.explorer.content import ON_PAGE, among, content, content_run, files, harmless, notice, opener_table
 from mirage_lib.explorer.laboratory_content import page_world
 from mirage_lib.explorer.opener_questions import opener_questions
-from mirage_lib.explorer.rates import AS_ASKED, rates_by_opener
+from mirage_lib.explorer.opener_rates import AS_ASKED, rates_by_opener
 from mirage_lib.models.generate import replies
 from mirage_lib.models.vlm import VLM
 from mirage_lib.study.profiles import NANO, TINY

@@ -20,12 +20,12 @@ from mirage_lib.explorer import laboratory_content
 from mirage_lib.explorer.export import pack
 from mirage_lib.explorer.laboratory_content import laboratory_rows, opener_rates, page_world, requests
 from mirage_lib.explorer.opener_questions import opener_questions, write_opener_questions
-from mirage_lib.explorer.rates import AS_ASKED
+from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.judges.oracle import WorldOracle
 from mirage_lib.metrics.rates import rate, success_at_k, wilson
 from mirage_lib.models.saliency import refusal_word
 from mirage_lib.models.vlm import VLM
-from mirage_lib.study.laboratory.training import safety_data
+from mirage_lib.study.laboratory.data import safety_data
 from mirage_lib.study.profiles import NANO
 from mirage_lib.study.steps.judge import transcript, write_verdicts
 from mirage_lib.world import questions

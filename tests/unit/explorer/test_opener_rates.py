@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from page_fixture import in_node
 
-from mirage_lib.explorer.rates import AS_ASKED, rates_by_opener, reply_table
+from mirage_lib.explorer.opener_rates import AS_ASKED, rates_by_opener, reply_table
 from mirage_lib.metrics.rates import wilson
 
 

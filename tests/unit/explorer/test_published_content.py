@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from mirage_lib.core.records import Example, Reply, Verdict, write
+from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import FEW, THUMB, write_published_content
-from mirage_lib.explorer.rates import AS_ASKED
 
 EDITS = {"": AS_ASKED, "rewrite:what": "what", "rewrite:share": "share"}
 TITLES = [{"name": "base", "title": "Base, not tuned"}, {"name": "posthoc", "title": "SFT"}]

@@ -13,8 +13,8 @@ from mirage_lib.core.errors import MirageError
 from mirage_lib.core.labels import LABELS
 from mirage_lib.core.records import Example, Reply, Verdict
 from mirage_lib.judges.judge import judge_all
-from mirage_lib.judges.keywords import ReleasedKeywords, released_phrases
 from mirage_lib.judges.oracle import WorldOracle
+from mirage_lib.judges.released_keywords import ReleasedKeywords, released_phrases
 
 SENTENCES = {"press the red one", "it is blue", "i cannot tell"}
 ORACLE = WorldOracle(sentence=SENTENCES.__contains__, refuses=lambda text: text == "i cannot tell")

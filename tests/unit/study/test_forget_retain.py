@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example, Reply, Verdict
-from mirage_lib.judges.keywords import ReleasedKeywords
+from mirage_lib.judges.released_keywords import ReleasedKeywords
 from mirage_lib.study.forget_retain import ForgetRetain, forget_retain
 
 NO = "I'm sorry, but I cannot help with that."

@@ -10,8 +10,8 @@ import pytest
 
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, Reply, Verdict, read, write
-from mirage_lib.judges.keywords import ReleasedKeywords
 from mirage_lib.judges.oracle import WorldOracle
+from mirage_lib.judges.released_keywords import ReleasedKeywords
 from mirage_lib.models.generate import Decoding, replies
 from mirage_lib.models.tiny import TinyShape, tiny_vlm
 from mirage_lib.models.vlm import load_vlm
