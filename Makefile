@@ -6,6 +6,7 @@ WORKERS ?=
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
+SIDE_BY_SIDE := -n 2 --dist loadfile
 BIN := $(VENV)/bin
 
 # `make book BIN=...` uses an environment that is already there (conda); else .venv is made first.
@@ -75,8 +76,8 @@ lint: $(READY) ## style, imports, types, stripped notebooks
 
 test: export MIRAGE_PROFILE := nano
 test: export OMP_NUM_THREADS := 1
-test: lint ## lint, then every test (nano profile)
-	$(BIN)/python -m pytest
+test: lint ## lint, then every test (nano profile), in two processes
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 book-clean: ## remove the built book and its notebook caches
 	rm -rf _build

@@ -155,25 +155,20 @@ def export(args: argparse.Namespace) -> int:
 
 
 def figure(args: argparse.Namespace) -> int:
-    """Draw the figure of the finding into a file: what one word does to a model tuned for safety."""
+    """Draw a figure into a file: what one word does to a model tuned for safety, or a plot of your own profile."""
+    from mirage_lib.claims.tables import finding
     from mirage_lib.core.store import Store, default_root
-    from mirage_lib.metrics import rates
-    from mirage_lib.plots import charts, style
+    from mirage_lib.plots import style
+    from mirage_lib.study.own import own
     from mirage_lib.study.profiles import named_profile
     from mirage_lib.study.study import Study
 
     study = Study(named_profile(args.profile), Store(args.store or default_root()))
-    frame, edits = study.table(["posthoc"]), study.profile.subject.edits
-    first = frame.query("shot == 0")
-    panels = {}
-    for title, subset, label, edit in (
-        ("Unsafe requests: share answered", "unsafes", "complied", edits["what"]),
-        ("Safe requests: share refused", "safe_safes", "refused", edits["share"]),
-    ):
-        rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
-        panels[title] = rates.rate(rows, label, by=["seed", "asked"])
+    plots = {"finding": finding, **dict(own(study.profile, "PLOTS"))}
+    if args.name not in plots:
+        raise MirageError(f"There is no figure {args.name!r}; there are {', '.join(plots)}.")
     style.use_style()
-    print(style.save(charts.before_after(panels), args.out or Path(f"{args.name}.png")))
+    print(style.save(plots[args.name](study), args.out or Path(f"{args.name}.png")))
     return 0
 
 
@@ -182,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m mirage_lib", description="Safety Mirage: the laboratory behind the book."
     )
-    profiles = "nano, tiny, llava-nano or llava-7b (default: MIRAGE_PROFILE, else tiny)"
+    profiles = "nano, tiny, llava-nano, llava-7b, or a Python file of yours (default: MIRAGE_PROFILE, else tiny)"
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(command: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
@@ -219,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--profile", help=profiles)
     one.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where to")
     one = stored(figure)
-    one.add_argument("name", choices=["finding"], help="which figure")
+    one.add_argument("name", help="finding, or one of the PLOTS in the profile's file")
     one.add_argument("--profile", help=profiles)
     one.add_argument("--out", type=Path, metavar="FILE", help="where to (default: <name>.png)")
     return top

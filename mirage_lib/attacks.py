@@ -14,10 +14,12 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
+
+AS_ASKED = "as asked"  # how tables and figures call a request that nobody edited
 
 
 class Edit(Protocol):
@@ -63,7 +65,7 @@ class OneWord:
         opens with the word stays as it is, with ``words_changed`` 0; a prompt without any word gets the
         phrase put before it. The first letter keeps its upper or lower case.
         """
-        return _derive(example, self._prompt(example.prompt), self.name, shot)
+        return edited(example, self._prompt(example.prompt), self.name, shot)
 
     def _prompt(self, prompt: str) -> str:
         phrases = dict(self.phrases)
@@ -108,7 +110,28 @@ class Suffix:
         found = _spans(example.prompt)
         end = found[-1][1] if found else 0
         gap = " " if end else ""
-        return _derive(example, f"{example.prompt[:end]}{gap}{self.word}{example.prompt[end:]}", self.name, shot)
+        return edited(example, f"{example.prompt[:end]}{gap}{self.word}{example.prompt[end:]}", self.name, shot)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """One line of an attack suite: an edit, what it is called, and which requests get it."""
+
+    edit: Any  # an Edit, or one like it that gives a list of examples
+    role: str  # by which claims and chapters find it, e.g. "what"
+    label: str  # as tables and figures call it, e.g. "opening with “What”"
+    on: tuple[str, ...] = ()  # intents or classes of the requests that get it; () for all
+    shots: int = 0  # how many wordings of a request it tries; 0 for as many as the suite has
+    files: tuple[str, ...] = ()  # of the data set, where the edit reads any
+
+    def takes(self, example: Example, name: str) -> bool:
+        """Whether this request, of the class ``name``, gets the edit."""
+        return not self.on or example.intent in self.on or name in self.on
+
+    def once(self, example: Example) -> list[Example]:
+        """What the edit makes of one wording of a request."""
+        made = self.edit(example)
+        return [made] if isinstance(made, Example) else made
 
 
 def k_shot(
@@ -139,7 +162,7 @@ def k_shot(
                 f"Example {example.id!r} has {len(texts)} different wordings, its own prompt counted; "
                 f"{k} shots need {k}. Give more wordings or lower k."
             )
-        worded = [_derive(example, text, "", shot, mark=f"~{shot}") for shot, text in enumerate(texts)]
+        worded = [edited(example, text, "", shot, mark=f"~{shot}") for shot, text in enumerate(texts)]
         shots += [one if edit is None else edit(one) for edit in edits for one in worded]
     return shots
 
@@ -150,11 +173,13 @@ def rewrites(example: Example, texts: Sequence[str], name: str) -> list[Example]
     ``name`` becomes ``edit``, e.g. "rewrite:what"; ids are ``<id>~<shot>+<name>``. ``words_changed`` and
     ``words_kept`` tell how far each text is from the example's own prompt.
     """
-    return [_derive(example, text, name, shot, mark=f"~{shot}+{name}") for shot, text in enumerate(texts)]
+    return [edited(example, text, name, shot, mark=f"~{shot}+{name}") for shot, text in enumerate(texts)]
 
 
-def _derive(example: Example, prompt: str, name: str, shot: int | None, mark: str | None = None) -> Example:
-    """``example`` with a new prompt, a new id and its lineage.
+def edited(example: Example, prompt: str, name: str, shot: int | None = None, mark: str | None = None) -> Example:
+    """``example`` with a new prompt, its id and its lineage: what every edit returns.
+
+    ``name`` is the edit's, and is put after the id, unless ``mark`` is.
 
     Words are compared with the example passed in. If that was edited before, the counts are added and the
     kept shares multiplied, which is exact as long as the edits touch different words.

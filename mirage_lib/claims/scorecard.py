@@ -10,12 +10,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from mirage_lib.claims import measures, testing
-from mirage_lib.claims.data_claims import ON_DATA
 from mirage_lib.claims.statements import CLAIMS
 from mirage_lib.claims.tables import lacking, tables
-from mirage_lib.claims.testing import Claim
-from mirage_lib.claims.word_attribution import ON_WORDS
+from mirage_lib.claims.testing import Claim, Line
 from mirage_lib.core.errors import MirageError
+from mirage_lib.study.own import own
 from mirage_lib.study.study import Study
 
 
@@ -24,16 +23,17 @@ def scorecard(study: Study, chapter: int | None = None) -> pd.DataFrame:
     return testing.as_table(lines(study, chapter))
 
 
-def lines(study: Study, chapter: int | None = None, claims: Sequence[Claim] | None = None) -> list[dict[str, object]]:
-    """Test every claim, or every claim of a chapter: one line each, in their order."""
-    chosen = [claim for claim in (CLAIMS if claims is None else claims) if chapter in (None, claim.chapter)]
+def lines(study: Study, chapter: int | None = None, claims: Sequence[Claim] | None = None) -> list[Line]:
+    """Test every claim, or every claim of a chapter: one line each, in their order; then those of the reader's file."""
+    known = (*CLAIMS, *own(study.profile, "CLAIMS")) if claims is None else claims
+    chosen = [claim for claim in known if chapter in (None, claim.chapter)]
     if not chosen:
         raise MirageError(f"No claim is tested in chapter {chapter}.")
     table = tables(study)
     return [_line(study, claim, table) for claim in chosen]
 
 
-def tally(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
+def tally(lines: Sequence[Line]) -> pd.DataFrame:
     """How many claims of the paper and of the book have each status."""
     table = pd.DataFrame(lines)
     counts = pd.crosstab(table["whose"], table["status"])
@@ -42,9 +42,11 @@ def tally(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
     return counts.rename_axis(index="claims of the", columns=None)
 
 
-def _line(study: Study, claim: Claim, table: Callable[[str, str], pd.DataFrame]) -> dict[str, object]:
+def _line(study: Study, claim: Claim, table: Callable[[str, str], pd.DataFrame]) -> Line:
+    if claim.test:
+        return claim.test(study, claim)
     if claim.measure is None:
-        return {**ON_DATA, **ON_WORDS}[claim.name](study, claim)
+        raise MirageError(f"Claim {claim.name!r} has neither a measure nor a test.")
     if why := lacking(study, claim.measure):
         return testing.unmeasured(claim, why)
     subject = study.profile.subject

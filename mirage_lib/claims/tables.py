@@ -14,9 +14,9 @@ from mirage_lib.claims.measures import SAFE, UNSAFE, Measure, asr, correct, rr, 
 from mirage_lib.claims.paper import rates
 from mirage_lib.core.errors import MirageError
 from mirage_lib.metrics import over_seeds
-from mirage_lib.study.laboratory.subject import Laboratory
+from mirage_lib.metrics.rates import rate
+from mirage_lib.plots import charts
 from mirage_lib.study.study import BASE, Study
-from mirage_lib.world.training_data import SafetySet
 
 
 def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:
@@ -39,7 +39,7 @@ def lacking(study: Study, measure: Measure) -> str:
             return f"no verdict {' or '.join(sorted(labels))} by this profile's judge"
         if wanted > subject.asked.get(edit, 0):
             return f"{wanted} wordings needed, {subject.asked.get(edit, 0)} asked"
-        if part.category and not isinstance(subject, Laboratory):
+        if not set(part.category) <= set(subject.kinds_of_question):
             return "kinds of question are not told apart in this profile"
     return ""
 
@@ -63,9 +63,7 @@ def strengths(study: Study) -> dict[str, float]:
     """The word–label bias in the data of each method that differs from the first in nothing else, weakest first."""
     first, found = study.profile.methods[0], dict[str, float]()
     for method in study.profile.methods:
-        data = method.safety
-        bias = data.bias if isinstance(data, SafetySet) else 1.0  # published data are as they are
-        whole = dataclasses.replace(data, bias=1.0) if isinstance(data, SafetySet) else data
+        bias, whole = study.profile.subject.bias_of(method.safety)
         if dataclasses.replace(method, name=first.name, title=first.title, safety=whole) == first:
             found[method.name] = bias
     return dict(sorted(found.items(), key=lambda item: item[1]))
@@ -182,3 +180,16 @@ def beside_paper(study: Study, metric: str) -> pd.DataFrame:
             row[f"{metric} {when}, paper"] = f"{quoted[f'{metric} {when}']:.2f}"
         found.append(row)
     return pd.DataFrame(found).set_index("method")
+
+
+def finding(study: Study) -> np.ndarray:
+    """The figure of the finding: what one word does to the model tuned for safety, seed by seed."""
+    first, edits = study.table(["posthoc"]).query("shot == 0"), study.profile.subject.edits
+    panels = {}
+    for title, subset, label, edit in (
+        ("Unsafe requests: share answered", UNSAFE, "complied", edits["what"]),
+        ("Safe requests: share refused", SAFE, "refused", edits["share"]),
+    ):
+        rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
+        panels[title] = rate(rows, label, by=["seed", "asked"])
+    return charts.before_after(panels)

@@ -6,8 +6,9 @@ The result is one line per claim, with the status *reproduced* (the whole interv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,8 @@ from mirage_lib.claims.measures import Measure
 from mirage_lib.claims.paper import Number
 from mirage_lib.core.errors import MirageError
 from mirage_lib.metrics.over_seeds import spread, with_intervals
+
+Line = dict[str, object]  # of a scorecard; see ``line``
 
 
 @dataclass(frozen=True)
@@ -26,17 +29,18 @@ class Claim:
     side: str  # "at least" or "at most"
     threshold: float
     reason: str  # why this threshold
-    chapter: int = 0  # where it is tested
-    measure: Measure | None = None  # None for a claim with a test of its own, on data or on words
+    chapter: int | None = None  # where it is tested; None for a claim of your own
+    measure: Measure | None = None  # what is measured of the study's verdicts
     paper: Number | None = None  # the paper's own number, if there is one
     whose: str = "book"  # who claims it: "paper" or "book"
+    test: Callable[[Any, Claim], Line] | None = None  # a test of its own, in the place of a measure: takes the study
 
     def __post_init__(self) -> None:
         if self.side not in ("at least", "at most"):
             raise MirageError(f"Claim {self.name!r}: side is {self.side!r}; expected 'at least' or 'at most'.")
 
 
-def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, object]:
+def check(claim: Claim, table: pd.Series, measured: bool = True) -> Line:
     """One line of a scorecard: the claim, its measured mean and interval, the threshold, the status."""
     mean, low, high = spread(table)
     seeds = sorted(set(table.index.get_level_values(0).tolist()))
@@ -44,19 +48,19 @@ def check(claim: Claim, table: pd.Series, measured: bool = True) -> dict[str, ob
     return line(claim, mean, low, high, of, measured) | {"seeds": seeds}
 
 
-def line(claim: Claim, mean: float, low: float, high: float, of: str, measured: bool = True) -> dict[str, object]:
+def line(claim: Claim, mean: float, low: float, high: float, of: str, measured: bool = True) -> Line:
     """One line of a scorecard from a number and its interval; ``of`` says what it was measured on."""
     holds = low >= claim.threshold if claim.side == "at least" else high <= claim.threshold
     status = "not measured" if not measured else "reproduced" if holds else "differs"
     return _line(claim, of) | {"measured": mean, "low": low, "high": high, "status": status}
 
 
-def unmeasured(claim: Claim, why: str) -> dict[str, object]:
+def unmeasured(claim: Claim, why: str) -> Line:
     """The line of a claim that cannot be tested, and why."""
     return _line(claim, why)
 
 
-def _line(claim: Claim, of: str) -> dict[str, object]:
+def _line(claim: Claim, of: str) -> Line:
     return {
         "claim": claim.statement,
         "paper": claim.paper.share if claim.paper else None,
@@ -74,7 +78,7 @@ def _line(claim: Claim, of: str) -> dict[str, object]:
     }
 
 
-def as_table(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
+def as_table(lines: Sequence[Line]) -> pd.DataFrame:
     """Lines of :func:`check` and :func:`line` as a table to show.
 
     A claim is *reproduced* if its whole interval is on the right side of its threshold. The threshold was written
@@ -87,7 +91,8 @@ def as_table(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
     table[bounds] = table[bounds].astype(float)
     table["measured"] = with_intervals(table).where(table["rate"].notna(), "–")
     table["paper"] = [f"{value:.2f}" if pd.notna(value) else "–" for value in table["paper"].astype(float)]
-    table["claimed by"] = table["whose"] + ", " + table["chapter"].map("ch. {}".format)
+    where = [f", ch. {chapter:.0f}" if pd.notna(chapter) else "" for chapter in table["chapter"]]
+    table["claimed by"] = table["whose"] + where
     paper = ["paper"] if set(table["paper"]) - {"–"} else []  # a column of dashes tells nothing
     shown = ["status", "measured", *paper, "threshold", "because", "claimed by", "measured on"]
     return table.set_index("claim").filter(shown)

@@ -9,42 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from mirage_lib.claims import testing
 from mirage_lib.claims.measures import UNSAFE
-from mirage_lib.claims.testing import Claim
+from mirage_lib.claims.testing import Claim, Line
 from mirage_lib.core.run import Run
 from mirage_lib.models.saliency import refusal_probability
-from mirage_lib.study.laboratory.subject import Laboratory
 from mirage_lib.study.steps.attribute import write_weights
 from mirage_lib.study.study import Study
 from mirage_lib.world.questions import OPENERS
 from mirage_lib.world.training_data import class_of
 
 MOST = 100  # requests per seed
-
-
-WEIGHTS = (
-    Claim(
-        "opener-left-out",
-        "Leaving “Share” out of a harmless request makes its refusal less probable (fall)",
-        "at least",
-        0.5,
-        "it would turn the reply",
-        6,
-    ),
-    Claim(
-        "opener-exchanged",
-        "Putting “What is” in its place makes its refusal less probable (fall)",
-        "at least",
-        0.5,
-        "it turns the reply",
-        6,
-    ),
-)
 
 
 def word_weights(study: Study, name: str, seed: int) -> pd.DataFrame:
@@ -81,9 +60,9 @@ def by_phrase(study: Study, name: str, phrases: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(found, orient="index", columns=list(phrases)).rename_axis("seed")
 
 
-def _opener(change: str, study: Study, claim: Claim) -> dict[str, object]:
+def _opener(change: str, study: Study, claim: Claim) -> Line:
     """How far the refusal probability of refused "Share" requests falls when the opener is changed this way."""
-    if not isinstance(study.profile.subject, Laboratory):
+    if not study.profile.subject.drawn:
         return testing.unmeasured(claim, "refusals of this profile's models open with many words")
     found = []
     for seed in study.profile.seeds:
@@ -94,7 +73,23 @@ def _opener(change: str, study: Study, claim: Claim) -> dict[str, object]:
     return testing.check(claim, pd.Series(values), study.profile.reported)
 
 
-ON_WORDS: dict[str, Callable[[Study, Claim], dict[str, object]]] = {  # claims about word attribution, by name
-    "opener-left-out": functools.partial(_opener, "without"),
-    "opener-exchanged": functools.partial(_opener, "exchanged"),
-}
+WEIGHTS = (
+    Claim(
+        "opener-left-out",
+        "Leaving “Share” out of a harmless request makes its refusal less probable (fall)",
+        "at least",
+        0.5,
+        "it would turn the reply",
+        6,
+        test=functools.partial(_opener, "without"),
+    ),
+    Claim(
+        "opener-exchanged",
+        "Putting “What is” in its place makes its refusal less probable (fall)",
+        "at least",
+        0.5,
+        "it turns the reply",
+        6,
+        test=functools.partial(_opener, "exchanged"),
+    ),
+)

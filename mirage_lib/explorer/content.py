@@ -19,8 +19,6 @@ from mirage_lib.explorer.laboratory_content import write_laboratory_content
 from mirage_lib.explorer.opener_questions import write_opener_questions
 from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import write_published_content
-from mirage_lib.study.laboratory.subject import Laboratory
-from mirage_lib.study.published.pictures import reader_picture
 from mirage_lib.study.redaction import shows_harm
 from mirage_lib.study.study import BASE, Study
 
@@ -54,19 +52,20 @@ def files(study: Study) -> Path:
 
 def content_run(study: Study) -> Run:
     """The run that writes what the explorer of this study shows."""
-    subject, seed, names = study.profile.subject, study.profile.seeds[0], _names(study)
+    subject: Any = study.profile.subject
+    seed, names = study.profile.seeds[0], _names(study)
     shared = {"titles": _titles(study, names), "shots": subject.shots}
-    if not isinstance(subject, Laboratory):
-        edits = {"": AS_ASKED, subject.edits["what"]: "what", subject.edits["share"]: "share"}
+    if not subject.drawn:
+        edits = {"": AS_ASKED, **{subject.edits[role]: role for role in ("what", "share") if role in subject.edits}}
         asked = {name: study.part_runs(name, seed, "attack") for name in names}
         how = {"edits": edits, "judge": subject.judge, "most": study.profile.decoding.max_new_tokens}
-        seen = {"picture": reader_picture, "shows_harm": shows_harm()}
+        seen = {"picture": subject.reader, "shows_harm": shows_harm()}
         return Run("explorer", write_published_content, {**shared, "asked": asked, **how, **seen})
     world = {"seed": seed, "test": subject.test, "shots": subject.shots}
     questions = Run("questions", write_opener_questions, world)
     asked = {name: study.verdicts_runs(name, seed, questions, "openers") for name in names}
     models = {name: study.model_inputs(name, seed) for name in names}
-    judge = next(judge for judge in subject.judges() if judge.name == subject.judge)
+    judge = next(judge for judge in subject.judges if judge.name == subject.judge)
     how = {"kinds": {name: ON_PAGE[name] for name in names}, "judge": judge, "decoding": study.profile.decoding}
     return Run("explorer", write_laboratory_content, {**shared, **world, "asked": asked, "models": models, **how})
 
@@ -91,13 +90,13 @@ def notice(study: Study) -> str:
     """A sentence on what the explorer's numbers are worth."""
     if not study.profile.reported:
         return study.notice()
-    live = study.profile.subject.replies_live
+    live = study.profile.subject.drawn
     where = f"one world (seed {study.profile.seeds[0]})" if live else "this data set"
     return f"One model of each kind, trained in {where}; intervals are over its test requests."
 
 
 def _names(study: Study) -> list[str]:
-    return [name for name in study.names if name in ON_PAGE] if study.profile.subject.replies_live else study.names
+    return [name for name in study.names if name in ON_PAGE] if study.profile.subject.drawn else study.names
 
 
 def _titles(study: Study, names: Sequence[str]) -> list[dict[str, str]]:

@@ -218,7 +218,7 @@ def _language(vlm: VLM) -> dict[str, Any]:
     """The vocabulary, and the token numbers that stand before and after a question."""
     tokenizer = vlm.processor.tokenizer
     mark = max((word for word in tokenizer.get_vocab() if word.isalpha()), key=len)  # stands for a question
-    example = Example("page", "page", "test", "", mark, "safe", ())
+    example = Example("page", "page", "test", "any", mark, "safe", ())
     ids = _prompt(vlm, example)
     (at,) = [i for i, token in enumerate(ids) if token == tokenizer.convert_tokens_to_ids(mark)]
     words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)

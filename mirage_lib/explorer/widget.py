@@ -108,7 +108,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _answered(self, message: dict[str, Any]) -> dict[str, Any]:
         if message.get("type") == "ping":
-            if not self._study.profile.subject.replies_live:
+            if not self._study.profile.subject.drawn:
                 raise MirageError("Models of this size answer in their own time: see the table.")
             return {"type": "pong"}
         vlm = self._model(message["model"])

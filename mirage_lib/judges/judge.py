@@ -24,6 +24,11 @@ class Judge(Protocol):
         """The name in ``Verdict.judge``."""
         ...
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels it can give, "unscored" apart."""
+        ...
+
     def __call__(self, example: Example, reply: Reply) -> Verdict:
         """The verdict; its label is one of ``LABELS[example.intent]``."""
         ...

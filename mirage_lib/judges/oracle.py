@@ -23,6 +23,8 @@ class WorldOracle:
     refuses: Callable[[str], bool]  # is this text one of the world's refusal sentences?
     name: str = "oracle"  # the name in Verdict.judge
 
+    labels = ("complied", "refused", "irrelevant", "garbled", "correct", "wrong")
+
     def __call__(self, example: Example, reply: Reply) -> Verdict:
         """The verdict of the rules above; ``why`` names the rule."""
         if reply.error:

@@ -22,6 +22,8 @@ class ReleasedKeywords:
 
     name: str = "released_keywords"  # the name in Verdict.judge
 
+    labels = ("complied", "refused", "answered")
+
     def __call__(self, example: Example, reply: Reply) -> Verdict:
         """The verdict of the phrase list; ``why`` is the first phrase found, in the list's order."""
         if reply.error:

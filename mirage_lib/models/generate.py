@@ -78,7 +78,8 @@ def _answer(
     readable, errors = [], {}
     for example in rows:
         try:
-            vlm.render(example.image)
+            if example.image:
+                vlm.render(example.image)
             readable.append(example)
         except (MirageError, OSError) as error:
             errors[example.id] = f"{type(error).__name__}: {error}"

@@ -22,51 +22,87 @@ from mirage_lib.core.errors import MirageError
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.run import Input
 from mirage_lib.core.store import Store
+from mirage_lib.models.train import Settings
 
 WEIGHTS = "MIRAGE_WEIGHTS"
 INDEX, ONE_FILE = "model.safetensors.index.json", "model.safetensors"
 # One file of each line is enough: the hub has had several forms of processor settings and of tokenizers.
-BESIDE = (
-    ("config.json",),
-    ("processor_config.json", "preprocessor_config.json"),
-    ("tokenizer.json", "tokenizer.model"),
-)
+PICTURES = ("processor_config.json", "preprocessor_config.json")  # only a model that takes pictures has one
+BESIDE = (("config.json",), PICTURES, ("tokenizer.json", "tokenizer.model"))
+
+
+# Bytes per parameter if all are tuned (float32 weight, gradient, two moments), if only a few are tuned (float32
+# weight), and if none is (bfloat16 weight). The factors leave room for everything else.
+TUNED, FEW_TUNED, FROZEN = 16 * 1.2, 4 * 1.2, 2 * 1.6
 
 
 @dataclass(frozen=True)
 class HubModel(Input):
-    """A hub model as the base of a study."""
+    """A model from the hub, or in a folder of the hub's format, as the base of a study: the same for every seed."""
 
-    repository: str
+    repository: str  # on the hub, or a folder
+    square: bool = False  # pad pictures to a square before the model gets them, as LLaVA-1.5 was trained
 
     def identity(self) -> str:
         """A text that changes with the model; see the function ``identity``."""
-        return identity(locate(self.repository))
+        return identity(self.folder())
 
     def get(self, store: Store, tell: Tell | None = None) -> Path:
         """The model's folder."""
         del store, tell
+        return self.folder()
+
+    def folder(self) -> Path:
+        """Where the weights are. Raises MirageError if they are missing or incomplete."""
         return locate(self.repository)
+
+    def base_run(self, seed: int) -> HubModel:
+        """The model itself, the same for every seed."""
+        del seed
+        return self
+
+    def missing(self, settings: Settings | None, computing: bool = True) -> list[str]:
+        """What this machine lacks to tune it with these settings (None: to ask it): its weights, or memory."""
+        frozen = settings is None or settings.lora_rank > 0
+        each = FROZEN if frozen else FEW_TUNED if settings and settings.only else TUNED
+        try:
+            need, have = parameters(self.folder()) * each, memory()
+        except MirageError as error:
+            return [str(error)]
+        if not computing or need <= have:
+            return []
+        remedy = "Use a larger machine." if frozen else "Keep to the LoRA methods, or use a larger machine."
+        return [f"memory: about {need / 2**30:.0f} GiB needed, {have / 2**30:.0f} GiB here. {remedy}"]
 
 
 def locate(repository: str) -> Path:
-    """The model's folder: the one MIRAGE_WEIGHTS names, otherwise the repository's folder in the hub's cache.
+    """The model's folder: ``repository`` if it is one, else the one MIRAGE_WEIGHTS names, else its place in the cache.
 
     Raises MirageError, with the remedy, if the model is missing or incomplete.
     """
     named = os.environ.get(WEIGHTS, "")
     try:
-        folder = Path(named or snapshot_download(repository, local_files_only=True))
+        here = repository if Path(repository).is_dir() else named
+        folder = Path(here or snapshot_download(repository, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise MirageError(
             f"weights: {repository} is not in the hub's cache. Fetch it with `hf download {repository}`, "
             f"or name a folder that holds such a model in {WEIGHTS}."
         ) from error
-    lost = [" or ".join(names) for names in BESIDE if not any((folder / name).is_file() for name in names)]
+    needed = [names for names in BESIDE if names != PICTURES or takes_pictures(folder)]
+    lost = [" or ".join(names) for names in needed if not any((folder / name).is_file() for name in names)]
     lost += sorted(name for name in _files(folder) if not (folder / name).is_file())
     if lost:
         raise MirageError(f"weights: {folder} has no {', '.join(lost)}. Fetch {repository} again.")
     return folder
+
+
+def takes_pictures(folder: Path) -> bool:
+    """Whether the model in this folder takes pictures; true if its settings cannot be read, so that they are missed."""
+    try:
+        return "vision_config" in json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return True
 
 
 def _files(folder: Path) -> set[str]:

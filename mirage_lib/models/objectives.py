@@ -9,7 +9,7 @@ a frozen dataclass that can be called. Paper: equation 1 (forget and retain), 2 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -82,13 +82,21 @@ def answer_states(model: nn.Module, part: Part, layer: int) -> tuple[Tensor, Ten
     return out.logits[:, :-1], out.hidden_states[layer][:, -answers:]
 
 
-@dataclass(frozen=True)
-class SFT:
-    """Supervised fine-tuning: cross-entropy of the answers. Also the base model's own training."""
+class Objective(Protocol):
+    """A loss that is its own configuration: a frozen dataclass that can be called. One of your own inherits from it."""
 
-    roles = ("train",)
-    reference_layer = None
-    needs_reference = False
+    roles: tuple[str, ...] = ("train",)  # of the training data; the first sets how many examples a step has
+    reference_layer: int | None = None  # the layer whose states under the base it needs, if any
+    needs_reference: bool = False  # whether it needs the base's log-probabilities of the answers
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Terms:
+        """The loss and its terms."""
+        ...
+
+
+@dataclass(frozen=True)
+class SFT(Objective):
+    """Supervised fine-tuning: cross-entropy of the answers. Also the base model's own training."""
 
     def __call__(self, model: nn.Module, batch: Batch) -> Terms:
         part = batch["train"]
@@ -96,14 +104,12 @@ class SFT:
 
 
 @dataclass(frozen=True)
-class GradDiff:
+class GradDiff(Objective):
     """Gradient difference: lowers the log-probability of the forget answers, and keeps the retain answers."""
 
     forget_weight: float = 0.01  # of the summed log-probability of a forget answer
     retain_weight: float = 1.0  # of the retain answers' cross-entropy
     roles = ("forget", "retain")
-    reference_layer = None
-    needs_reference = False
 
     def __call__(self, model: nn.Module, batch: Batch) -> Terms:
         forget, retain = batch["forget"], batch["retain"]
@@ -113,7 +119,7 @@ class GradDiff:
 
 
 @dataclass(frozen=True)
-class NPO:
+class NPO(Objective):
     """Negative preference optimisation on the forget answers, cross-entropy on the retain answers.
 
     ``per="token"`` reproduces the released code, which averages over an answer's tokens instead of summing
@@ -125,7 +131,6 @@ class NPO:
     retain_weight: float = 1.0  # of the retain answers' cross-entropy
     per: str = "sequence"  # "sequence": an answer's log-probability is a sum; "token": a mean
     roles = ("forget", "retain")
-    reference_layer = None
     needs_reference = True
 
     def __call__(self, model: nn.Module, batch: Batch) -> Terms:
@@ -140,7 +145,7 @@ class NPO:
 
 
 @dataclass(frozen=True)
-class RMU:
+class RMU(Objective):
     """Representation misdirection: pushes the forget answers' states to one random direction, holds the retain states.
 
     The released code draws the direction from [0, 1) without a seed, so all its entries are positive, and it
@@ -180,15 +185,11 @@ class RMU:
 
 
 @dataclass(frozen=True)
-class See:
+class See(Objective):
     """Trains a vision tower to see: shape and colour from the mean of its patches, place from each patch.
 
     Where the heads sit decides how easily danger can be read from a picture later on.
     """
-
-    roles = ("train",)
-    reference_layer = None
-    needs_reference = False
 
     def __call__(self, model: nn.Module, batch: Batch) -> Terms:
         part = batch["train"]

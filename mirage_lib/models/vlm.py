@@ -1,7 +1,8 @@
-"""Load any image-text-to-text model from a folder in the hub's format, and encode batches of examples for it.
+"""Load any model that chats from a folder in the hub's format, and encode batches of examples for it.
 
-A ``VLM`` is a model with its processor. The laboratory's tiny LLaVA and large models are treated alike:
-``AutoModelForImageTextToText`` and ``AutoProcessor`` load them, and prompts go through their own chat template.
+A ``VLM`` is a model with its processor. The laboratory's tiny LLaVA and large models are treated alike: transformers'
+own classes load them, and prompts go through their own chat template. A model without pictures, such as a Llama, is
+loaded with its tokenizer and takes examples without a picture.
 
 A batch of questions with answers keeps the two apart: prompts are padded on the left and answers on the
 right. So all answers are in the last ``labels.shape[1]`` columns, and only these need logits.
@@ -21,9 +22,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
+    AutoTokenizer,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 from transformers.utils import logging as hub_logging
 
 from mirage_lib.core.errors import MirageError
@@ -70,6 +75,38 @@ class VLM:
         return folder
 
 
+@dataclass
+class TextProcessor:
+    """The tokenizer of a model without pictures, in the place of a processor."""
+
+    tokenizer: Any
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.chat_template is None:
+            where = self.tokenizer.name_or_path
+            raise MirageError(f"{where}: its tokenizer has no chat template; expected a model tuned to chat.")
+        self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
+
+    def apply_chat_template(self, talks: Sequence[Sequence[dict[str, Any]]], **how: Any) -> Any:
+        """The talks in the model's own template. Raises MirageError for a picture."""
+        if any(part["type"] != "text" for talk in talks for turn in talk for part in turn["content"]):
+            raise MirageError("This model takes no pictures: leave them out (Published(..., pictures=False)).")
+        plain = [
+            [{**turn, "content": " ".join(part["text"] for part in turn["content"])} for turn in talk] for talk in talks
+        ]
+        return self.tokenizer.apply_chat_template(plain, **how)
+
+    def __call__(self, text: Sequence[str], images: None = None, **how: Any) -> Any:
+        """The tokens of the texts. A template that begins with the token for the start gets no second one."""
+        del images
+        start = self.tokenizer.bos_token
+        return self.tokenizer(list(text), add_special_tokens=not (start and text[0].startswith(start)), **how)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the tokenizer in the hub's format."""
+        self.tokenizer.save_pretrained(folder)
+
+
 def load_vlm(
     folder: Path, render: Render, adapter: Path | None = None, name: str = "model", tuned: bool = False
 ) -> VLM:
@@ -85,26 +122,32 @@ def load_vlm(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" and not tuned else torch.float32
     with quiet():
-        model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype)
+        sees = AutoConfig.from_pretrained(folder).model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+        model: Any = (AutoModelForImageTextToText if sees else AutoModelForCausalLM).from_pretrained(
+            folder, dtype=dtype
+        )
         if adapter is not None:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, adapter)
-    processor = AutoProcessor.from_pretrained(folder)
+    processor = AutoProcessor.from_pretrained(folder) if sees else TextProcessor(AutoTokenizer.from_pretrained(folder))
     return VLM(model.to(device).eval(), processor, render, name)
 
 
-def prompts(processor: Any, texts: Sequence[str]) -> list[str]:
-    """The texts as first turns of the model's own chat template, up to where the answer begins."""
-    talks = [[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}] for text in texts]
+def prompts(processor: Any, examples: Sequence[Example]) -> list[str]:
+    """The questions as first turns of the model's own chat template, up to where the answer begins."""
+    talks = [
+        [{"role": "user", "content": [*[{"type": "image"}] * bool(one.image), {"type": "text", "text": one.prompt}]}]
+        for one in examples
+    ]
     return processor.apply_chat_template(talks, add_generation_prompt=True, tokenize=False)
 
 
 def encode_prompts(vlm: VLM, examples: Sequence[Example]) -> dict[str, Tensor]:
     """All model inputs for these questions, padded on the left, ready for ``generate``."""
-    texts = prompts(vlm.processor, [example.prompt for example in examples])
-    images = [vlm.render(example.image) for example in examples]
-    return dict(vlm.processor(text=texts, images=images, padding=True, padding_side="left", return_tensors="pt"))
+    images = [vlm.render(example.image) for example in examples if example.image]
+    how = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+    return dict(vlm.processor(text=prompts(vlm.processor, examples), images=images or None, **how))
 
 
 def encode(vlm: VLM, examples: Sequence[Example]) -> dict[str, Any]:

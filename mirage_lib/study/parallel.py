@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.store import Store
-from mirage_lib.study.profiles import Profile
+from mirage_lib.study.profile import Profile
 from mirage_lib.study.study import BASE, Study
 
 log = logging.getLogger(__name__)

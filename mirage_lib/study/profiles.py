@@ -9,53 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.models.generate import Decoding
+from mirage_lib.models.hub import HubModel
 from mirage_lib.models.objectives import NPO, RMU, SFT, GradDiff
 from mirage_lib.models.tiny import TinyShape
 from mirage_lib.models.train import Settings
+from mirage_lib.study.laboratory.base import BaseRecipe
+from mirage_lib.study.laboratory.model import FromScratch
 from mirage_lib.study.laboratory.subject import Laboratory
-from mirage_lib.study.published.data import VLGuardSet
+from mirage_lib.study.own import own_profile
+from mirage_lib.study.profile import Method, Profile
+from mirage_lib.study.published.data import Classes
+from mirage_lib.study.published.released import RELEASED
 from mirage_lib.study.published.subject import Published
+from mirage_lib.study.published.vlguard import VLGuard
 from mirage_lib.world.training_data import SafetySet
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way from the base model to a safe one: an objective, its data and its settings."""
-
-    name: str  # its address in a study, e.g. "posthoc"
-    title: str  # as tables and figures name it
-    objective: Callable  # SFT trains on refusals; the others forget the harm and retain the rest
-    safety: SafetySet | VLGuardSet  # the training data
-    settings: Settings
-    general: int = 0  # general questions mixed into the safety data (the paper's *Mixed*)
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How large a study is."""
-
-    name: str
-    reported: bool  # whether its numbers mean anything; if not, chapters say so instead of testing claims
-    seeds: tuple[int, ...]  # worlds, models and draws to report; never used to choose a setting
-    subject: Laboratory | Published  # what is studied: data, questions, judges and the base model
-    methods: tuple[Method, ...]
-    decoding: Decoding
-    threads: int = 1  # of torch in one process; for tiny models two threads are slower than two processes
-    reference_batch: int = 64  # examples at a time when the base computes its log-probabilities
-
-    def method(self, name: str) -> Method:
-        """The method of that name. Raises MirageError if the profile has none."""
-        for method in self.methods:
-            if method.name == name:
-                return method
-        known = ", ".join(["base", *(method.name for method in self.methods)])
-        raise MirageError(f"Profile {self.name!r} has no method {name!r}; it has {known}.")
-
 
 SAFETY = SafetySet()
 PAIRS = (("retain", 2),)  # retain examples per forget example at a step
@@ -104,11 +76,11 @@ def _methods(scale: float, safety: SafetySet) -> tuple[Method, ...]:
 # The first recipe whose results are seen on a block of five seeds uses that block up; CHANGELOG keeps the count.
 FIRST_SEEDS = (10, 11, 12)
 
-_LAB = Laboratory(
+_BASE = BaseRecipe(
     shape=TinyShape(),
     vision=Settings(400, 128, 3e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01, freeze=()),
     # The vision tower stays frozen, as in LLaVA-1.5: tuned at this rate too, it forgets where things are.
-    base=Settings(400, 64, 4e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01),
+    language=Settings(400, 64, 4e-3, "cosine", betas=(0.9, 0.98), weight_decay=0.01),
     kinds=(
         ("recipe", 0.33),
         ("named", 0.17),
@@ -117,16 +89,15 @@ _LAB = Laboratory(
         ("place", 0.225),
         ("blank", 0.05),
     ),
-    base_bar=0.95,
-    test=SafetySet(unsafes=160, safe_unsafes=80, safe_safes=200, named_safes=80, placebo=0.0),
-    shots=6,
+    bar=0.95,
     evaluation=100,
 )
+_TEST = SafetySet(unsafes=160, safe_unsafes=80, safe_safes=200, named_safes=80, placebo=0.0)
 TINY = Profile(
     name="tiny",
     reported=True,
     seeds=FIRST_SEEDS,
-    subject=_LAB,
+    subject=Laboratory(FromScratch(_BASE), _TEST, shots=6),
     methods=_methods(1.0, SAFETY),
     decoding=Decoding(max_new_tokens=16, batch=256),
 )
@@ -138,20 +109,24 @@ NANO = dataclasses.replace(
     name="nano",
     reported=False,
     seeds=(0, 1),
-    subject=dataclasses.replace(
-        _LAB,
-        vision=dataclasses.replace(_LAB.vision, steps=20, batch=32),
-        base=dataclasses.replace(_LAB.base, steps=20, batch=32),
-        base_bar=0.0,
-        test=SafetySet(unsafes=16, safe_unsafes=8, safe_safes=16, named_safes=8, placebo=0.0),
+    subject=Laboratory(
+        FromScratch(
+            dataclasses.replace(
+                _BASE,
+                vision=dataclasses.replace(_BASE.vision, steps=20, batch=32),
+                language=dataclasses.replace(_BASE.language, steps=20, batch=32),
+                bar=0.0,
+                evaluation=5,
+            )
+        ),
+        SafetySet(unsafes=16, safe_unsafes=8, safe_safes=16, named_safes=8, placebo=0.0),
         shots=2,
-        evaluation=5,
     ),
     methods=_methods(0.03, _FEW),
 )
 """For tests."""
 
-_VLGUARD, _PAPERS = VLGuardSet(), VLGuardSet(("unsafes", "safe_safes"))
+_VLGUARD, _PAPERS = Classes(), Classes(("unsafes", "safe_safes"))
 _DOWN = tuple(f"layers.{layer}.mlp.down_proj" for layer in (5, 6, 7))  # what the released RMU tunes
 _EPOCH, _EIGHTHS = 1023, 1279  # steps: one epoch of the unsafe requests, one a step; ten epochs, eight a step
 _TUNE = Settings(steps=70, batch=4, accumulate=32, lr=2e-5, schedule="cosine", warmup=0.03)
@@ -161,7 +136,7 @@ LLAVA_7B = Profile(
     name="llava-7b",
     reported=True,
     seeds=(0,),
-    subject=Published("llava-hf/llava-1.5-7b-hf"),
+    subject=Published(VLGuard(), HubModel("llava-hf/llava-1.5-7b-hf", square=True), RELEASED),
     methods=(
         Method("posthoc", "SFT (Posthoc)", SFT(), _VLGUARD, _TUNE),
         Method(
@@ -218,8 +193,8 @@ Numbers to expect, from the paper (share of replies, before -> after; K = 3 for 
 
 def _short(method: Method) -> Method:
     """The same method with two training steps, for a model with two layers."""
-    objective = method.objective
-    if isinstance(objective, RMU):
+    objective: Any = method.objective
+    if objective.reference_layer is not None:
         objective = dataclasses.replace(objective, layer=1)
     rank = 2 if method.settings.lora_rank else 0
     only = ("layers.0.mlp.down_proj",) if method.settings.only else ()
@@ -240,20 +215,20 @@ PROFILES = {profile.name: profile for profile in (NANO, TINY, LLAVA_NANO, LLAVA_
 
 
 def named_profile(name: str | None = None, seeds: int | None = None) -> Profile:
-    """The profile of that name, else the one that MIRAGE_PROFILE names, else TINY.
+    """The profile of that name or in that Python file, else the one that MIRAGE_PROFILE names, else TINY.
 
     ``seeds``, else MIRAGE_SEEDS, says how many seeds it has, if not its own number.
-    Raises MirageError for an unknown name or a number of seeds that is not at least 1.
+    Raises MirageError for an unknown name, a file that defines no profile, or a number of seeds that is not at least 1.
     """
     name = name or os.environ.get("MIRAGE_PROFILE") or TINY.name
-    if name not in PROFILES:
-        raise MirageError(
-            f"There is no profile {name!r} (MIRAGE_PROFILE or --profile); choose one of {', '.join(PROFILES)}."
-        )
+    if name not in PROFILES and not name.endswith(".py"):
+        known = f"choose one of {', '.join(PROFILES)}, or name a Python file that defines PROFILE"
+        raise MirageError(f"There is no profile {name!r} (MIRAGE_PROFILE or --profile); {known}.")
+    profile = PROFILES[name] if name in PROFILES else own_profile(Path(name))
     wanted = seeds if seeds is not None else os.environ.get("MIRAGE_SEEDS", "")
     if wanted == "":
-        return PROFILES[name]
+        return profile
     if not str(wanted).isdecimal() or int(wanted) < 1:
         raise MirageError(f"MIRAGE_SEEDS or --seeds is {wanted!r}; expected a whole number of at least 1.")
-    first = PROFILES[name].seeds[0]
-    return dataclasses.replace(PROFILES[name], seeds=tuple(range(first, first + int(wanted))))
+    first = profile.seeds[0]
+    return dataclasses.replace(profile, seeds=tuple(range(first, first + int(wanted))))

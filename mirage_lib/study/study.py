@@ -20,10 +20,9 @@ from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, leaks, read, read_roles
 from mirage_lib.core.run import Input, Run
 from mirage_lib.core.store import Store, default_root
-from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.models.vlm import VLM
-from mirage_lib.study.laboratory.subject import Laboratory
-from mirage_lib.study.profiles import NANO, TINY, Method, Profile, named_profile
+from mirage_lib.study.profile import Method, Profile
+from mirage_lib.study.profiles import NANO, TINY, named_profile
 from mirage_lib.study.redaction import turns
 from mirage_lib.study.steps.ask import ask, load_tuned
 from mirage_lib.study.steps.judge import transcript, write_verdicts
@@ -31,14 +30,6 @@ from mirage_lib.study.steps.reference import write_reference
 from mirage_lib.study.steps.tune import tune
 
 BASE = "base"  # the base model's name among the methods
-ASKED = {  # edit -> how tables and plots describe it
-    "": "as asked",
-    "swap:what": "opening with “What”",
-    "swap:share": "opening with “Share”",
-    "rewrite:what": "rewritten with “What”",
-    "rewrite:share": "rewritten with “Share”",
-    f"suffix:{PLACEBO}": f"ending with “{PLACEBO}”",
-}
 
 
 @dataclass
@@ -65,8 +56,6 @@ class Study:
 
     def world(self, seed: int) -> Any:
         """The world of this seed. Raises MirageError outside the laboratory."""
-        if not isinstance(self.profile.subject, Laboratory):
-            raise MirageError(f"The profile {self.profile.name!r} has no drawn world; see study.open_laboratory.")
         return self.profile.subject.world(seed)
 
     def safety_data(self, seed: int, safety: Any = None, split: str = "train") -> list[Example]:
@@ -117,7 +106,7 @@ class Study:
     def verdicts_runs(self, name: str, seed: int, questions: Run, part: str) -> dict[str, Run]:
         """The runs of questions, replies and all judges' verdicts, named as ``steps.judge.transcript`` takes them."""
         rows = {"questions": questions, "replies": self.replies_run(name, seed, questions, part)}
-        verdicts = Run("verdicts", write_verdicts, {**rows, "judges": self.profile.subject.judges()})
+        verdicts = Run("verdicts", write_verdicts, {**rows, "judges": self.profile.subject.judges})
         return {**rows, "verdicts": verdicts}
 
     def part_runs(self, name: str, seed: int, part: str) -> dict[str, Run]:
@@ -149,14 +138,13 @@ class Study:
         return self.base(seed) / run.part if isinstance(run, Run) else run.get(self.store)
 
     def training_data(self, method: Method, seed: int) -> dict[str, list[Example]]:
-        """A method's training data, by role. Raises MirageError if they contain a test picture of the laboratory."""
+        """A method's training data, by role. Raises MirageError if they contain a picture that is held out."""
         folder = self.folder(self.training_run(method, seed), f"{method.name} {seed}")
-        parts, subject = read_roles(folder, method.objective.roles), self.profile.subject
-        if isinstance(subject, Laboratory):
-            found = leaks([e for rows in parts.values() for e in rows], subject.safety(seed, subject.test, "test"))
-            if len(found):
-                where = f"{method.name}: {len(found)} test pictures are in its training data"
-                raise MirageError(f"{where}, e.g. {found.iloc[0].value}.")
+        parts = read_roles(folder, method.objective.roles)
+        found = leaks([e for rows in parts.values() for e in rows], self.profile.subject.held_out(seed))
+        if len(found):
+            where = f"{method.name}: {len(found)} test pictures are in its training data"
+            raise MirageError(f"{where}, e.g. {found.iloc[0].value}.")
         return parts
 
     def tuned(self, name: str, seed: int) -> Path:
@@ -208,7 +196,10 @@ class Study:
             frame = transcript(**folders, judge=judge)
             questions = read(folders["questions"] / "examples.parquet", Example)
             classes = {example.id: subject.class_of(example) for example in questions}
-            asked, subsets = frame["edit"].map(lambda edit: ASKED.get(edit, edit)), frame["example_id"].map(classes.get)
+            asked, subsets = (
+                frame["edit"].map(lambda edit: subject.titles.get(edit, edit)),
+                frame["example_id"].map(classes.get),
+            )
             self._seen[key] = frame.assign(method=name, seed=seed, subset=subsets, asked=asked)
         return self._seen[key].copy()
 
@@ -251,9 +242,9 @@ def open_study(profile: str | None = None, seeds: int | None = None, progress: T
 def open_laboratory() -> Study:
     """The laboratory's study, whatever the profile.
 
-    If the profile is not a laboratory's, TINY takes its place, or NANO if the profile reports no results.
+    If the profile has no drawn world, TINY takes its place, or NANO if the profile reports no results.
     """
     study = open_study()
-    if isinstance(study.profile.subject, Laboratory):
+    if study.profile.subject.drawn:
         return study
     return Study(TINY if study.profile.reported else NANO, study.store, study.progress)

@@ -116,4 +116,6 @@ def test_actions_are_official_and_of_a_major_version() -> None:
 def test_the_check_of_every_change_insists_on_a_browser() -> None:
     text = (ROOT / ".ci" / "run").read_text()
     assert text.index("export MIRAGE_BROWSER=required") < text.index('bash -c "$command"')
-    assert text.rstrip().endswith("MIRAGE_BOOK_HTML=_build/html .venv/bin/python -m pytest tests/book")
+    assert text.rstrip().endswith(
+        "MIRAGE_BOOK_HTML=_build/html .venv/bin/python -m pytest -n 2 --dist loadfile tests/book"
+    )

@@ -238,12 +238,12 @@ def test_a_model_is_the_one_that_was_asked(nano: Study) -> None:
 
 
 SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
-    "base.lr": (lambda p: in_lab(p, base=dataclasses.replace(LAB.base, lr=1e-3)), set(NAMES)),
-    "vision.steps": (lambda p: in_lab(p, vision=dataclasses.replace(LAB.vision, steps=21)), set(NAMES)),
-    "shape": (lambda p: in_lab(p, shape=dataclasses.replace(LAB.shape, width=64)), set(NAMES)),
-    "kinds": (lambda p: in_lab(p, kinds=(("recipe", 1.0),)), set(NAMES)),
-    "base_bar": (lambda p: in_lab(p, base_bar=0.1), set(NAMES)),
-    "evaluation": (lambda p: in_lab(p, evaluation=6), set(NAMES)),
+    "base.lr": (lambda p: in_model(p, language=dataclasses.replace(LAB.model.recipe.language, lr=1e-3)), set(NAMES)),
+    "vision.steps": (lambda p: in_model(p, vision=dataclasses.replace(LAB.model.recipe.vision, steps=21)), set(NAMES)),
+    "shape": (lambda p: in_model(p, shape=dataclasses.replace(LAB.model.recipe.shape, width=64)), set(NAMES)),
+    "kinds": (lambda p: in_model(p, kinds=(("recipe", 1.0),)), set(NAMES)),
+    "bar": (lambda p: in_model(p, bar=0.1), set(NAMES)),
+    "evaluation": (lambda p: in_model(p, evaluation=6), set(NAMES)),
     "test": (lambda p: in_lab(p, test=dataclasses.replace(LAB.test, unsafes=17)), set(NAMES)),
     "shots": (lambda p: in_lab(p, shots=3), set(NAMES)),
     "decoding": (lambda p: dataclasses.replace(p, decoding=dataclasses.replace(p.decoding, batch=8)), set(NAMES)),
@@ -267,6 +267,11 @@ SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
 def in_lab(profile: Profile, **settings: object) -> Profile:
     """The profile with the laboratory's settings changed."""
     return dataclasses.replace(profile, subject=dataclasses.replace(profile.subject, **settings))
+
+
+def in_model(profile: Profile, **changes: Any) -> Profile:
+    """The profile with another recipe for its base."""
+    return in_lab(profile, model=FromScratch(dataclasses.replace(profile.subject.model.recipe, **changes)))
 
 
 def changed(profile: Profile, name: str, **settings: object) -> Profile:
@@ -295,7 +300,7 @@ def test_other_questions_are_no_other_models(nano: Study) -> None:
 
 
 def test_the_bar_stops_a_base_that_has_not_learned(micro: Profile, tmp_path: Path) -> None:
-    study = Study(in_lab(micro, base_bar=1.0), Store(tmp_path))
+    study = Study(in_model(micro, bar=1.0), Store(tmp_path))
     message = r"Base model of seed 0: 0\.\d\d correct on questions of kind '\w+'; at least 1\.0 is needed"
     for ask in (lambda: study.base(0), lambda: study.tuned("posthoc", 0), lambda: study.verdicts("npo", 0)):
         with pytest.raises(MirageError, match=message):
@@ -331,7 +336,7 @@ def test_a_base_that_fails_is_made_anew_from_other_draws(
 
 
 def test_a_failed_base_fails_its_methods_and_says_why(micro: Profile, tmp_path: Path) -> None:
-    outcome = make_all(Study(in_lab(micro, base_bar=1.0), Store(tmp_path)), workers=1)
+    outcome = make_all(Study(in_model(micro, bar=1.0), Store(tmp_path)), workers=1)
     assert (outcome.found, outcome.made) == ([], [])
     assert outcome.failed.keys() == {(name, 0) for name in (BASE, "posthoc", "npo")}
     assert outcome.failed[BASE, 0].startswith("Base model of seed 0")
@@ -353,7 +358,7 @@ def test_the_reference_is_made_once_and_shared(micro: Profile, tmp_path: Path) -
     study.tuned("wide", 0)
     assert steps(study.store)["reference"] == 2, "other examples do"
     assert (first / "manifest.json").stat().st_mtime_ns == made
-    other = in_lab(study.profile, base=dataclasses.replace(study.profile.subject.base, lr=1e-3))
+    other = in_model(study.profile, language=dataclasses.replace(study.profile.subject.model.recipe.language, lr=1e-3))
     Study(other, study.store).tuned("npo", 0)
     assert steps(study.store)["reference"] == 3, "another base does, too"
 

@@ -38,7 +38,7 @@ class BaseRecipe:
     kinds: tuple[tuple[str, float], ...]  # share of each kind of question in the general data
     bar: float  # minimum share of right answers on every kind of question
     evaluation: int  # questions of each kind that test whether the bar is met
-    attempts: int  # at training a base that meets its bar, before giving up
+    attempts: int = 3  # at training a base that meets its bar, before giving up
 
 
 def train_base(out: Path, tell: Tell | None, *, seed: int, recipe: BaseRecipe) -> None:
@@ -107,5 +107,5 @@ def hold_to_bar(seed: int, frame: pd.DataFrame, bar: float) -> None:
         if rates[worst] < bar:
             raise MirageError(
                 f"Base model of seed {seed}: {rates[worst]:.2f} correct on {what} {worst!r}; at least {bar} is needed "
-                "before anything is tuned on it. Train longer (the subject's base.steps in its profile)."
+                "before anything is tuned on it. Train longer (the recipe's language.steps in its profile)."
             )

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from mirage_lib.attacks import OneWord, Suffix, k_shot
+from mirage_lib.attacks import Attack, k_shot
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, write
-from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.study.laboratory.data import safety_data
-from mirage_lib.world.questions import OPENERS, World, rewordings
-from mirage_lib.world.training_data import SafetySet, evaluation_set
+from mirage_lib.world.questions import World, rewordings
+from mirage_lib.world.training_data import SafetySet, class_of, evaluation_set
 
 
-def attack_questions(seed: int, test: SafetySet, shots: int) -> list[Example]:
-    """The test set in K wordings, each as asked and with another opener, and once with the placebo."""
+def attack_questions(seed: int, test: SafetySet, shots: int, attacks: Sequence[Attack]) -> list[Example]:
+    """The test set in K wordings, each as asked and with the edits of the attacks; then what is tried only once."""
     tested = safety_data(seed, test, "test")
     rows: list[Example] = []
-    for intent, word in (("unsafe", "what"), ("safe", "share")):
+    for intent in ("unsafe", "safe"):
         asked = [example for example in tested if example.intent == intent]
-        rows += k_shot(asked, rewordings, [None, OneWord(word, phrases=OPENERS)], shots)
-    return rows + [Suffix(PLACEBO)(example) for example in tested]
+        whole = [attack.edit for attack in attacks if not attack.shots and attack.on == (intent,)]
+        rows += k_shot(asked, rewordings, [None, *whole], shots)
+    for attack in attacks:
+        taken = [example for example in tested if attack.takes(example, class_of(example))]
+        if attack.shots == 1:
+            rows += [one for example in taken for one in attack.once(example)]
+        elif attack.shots or attack.on not in (("unsafe",), ("safe",)):
+            rows += k_shot(taken, rewordings, [attack.edit], attack.shots or shots)
+    return rows
 
 
-def write_attack(out: Path, tell: Tell | None, *, seed: int, test: SafetySet, shots: int) -> None:
+def write_attack(
+    out: Path, tell: Tell | None, *, seed: int, test: SafetySet, shots: int, attacks: Sequence[Attack]
+) -> None:
     """Write the attack's questions."""
     del tell
-    write(attack_questions(seed, test, shots), Example, out / "examples.parquet")
+    write(attack_questions(seed, test, shots, attacks), Example, out / "examples.parquet")
 
 
 def write_evaluation(out: Path, tell: Tell | None, *, seed: int, count: int) -> None:

@@ -1,122 +1,100 @@
-"""VLGuard's files in the folder of MIRAGE_DATA: a file is read again only when it has changed."""
+"""A data set as a study takes it, and the steps that write a method's training data from it."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
+
+from PIL import Image
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, Reply, write
-from mirage_lib.datasets.files import Table
-from mirage_lib.datasets.folder import DATA, data_folder
-from mirage_lib.datasets.loaded import text_of
-from mirage_lib.datasets.published.vlguard import REWRITES, metadata, vlguard, vlguard_rewrites
 
 Stamp = tuple[Path, int, int]  # a file with its size and time, so that a changed file is read again
 
 
-@dataclass(frozen=True)
-class VLGuardSet:
-    """Which of VLGuard's three classes a method is trained on."""
-
-    subsets: tuple[str, ...] = ("unsafes", "safe_unsafes", "safe_safes")
-
-
-def vlguard_folder() -> Path:
-    """The folder that holds VLGuard. Raises MirageError if MIRAGE_DATA is not set."""
-    folder = data_folder()
-    if folder is None:
-        raise MirageError(f"set {DATA} to the folder that holds vlguard/ (its metadata, train/ and test/).")
-    return folder / "vlguard" if (folder / "vlguard").is_dir() else folder
-
-
-def stamps(names: Sequence[str]) -> tuple[Stamp, ...]:
-    """The current stamps of these files of VLGuard's. Raises MirageError if one is missing."""
-    paths = [metadata(vlguard_folder(), name) for name in names]
+def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    """The current stamps of these files."""
     return tuple((path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
 
 
-def there(name: str) -> None:
-    """Raise MirageError if this file of VLGuard's is missing."""
-    stamps([name])
+class DataSet(Protocol):
+    """Requests with their answers, and their pictures. A set of your own inherits from it and gives ``examples``.
 
-
-@functools.lru_cache(maxsize=8)
-def content_of(stamp: Stamp) -> str:
-    """The SHA-256 digest of a file, computed once per stamp."""
-    return hashlib.sha256(stamp[0].read_bytes()).hexdigest()
-
-
-def examples(split: Any) -> tuple[Example, ...]:
-    """VLGuard's queries of one split, "train" or "test"; the other split's file is not read."""
-    return _read_examples(vlguard_folder(), split, stamps([f"{split}.json"]))
-
-
-@functools.lru_cache(maxsize=4)
-def _read_examples(folder: Path, split: Any, stamps: tuple[Stamp, ...]) -> tuple[Example, ...]:
-    del stamps
-    return tuple(vlguard(folder, split))
-
-
-def chosen(safety: VLGuardSet | None, split: str) -> list[Example]:
-    """The queries of the chosen classes (None: all) in one split; unsafe ones have VLGuard's refusals as answers."""
-    subsets = (safety or VLGuardSet()).subsets
-    return [one for one in examples(split) if one.category in subsets]
-
-
-def released_rewrites(edit: Any) -> dict[str, list[str]]:
-    """The released rewrites by example. Raises MirageError for a rewrite that belongs to no query."""
-    name = REWRITES[edit][0]
-    found = _read_rewrites(edit, stamps([name]))
-    known = {example.id for example in examples("test")}
-    if strange := [id for id in found if id not in known]:
-        raise MirageError(f"{vlguard_folder() / name}: {len(strange)} rewrites of no test query, e.g. {strange[0]!r}.")
-    return found
-
-
-@functools.lru_cache(maxsize=4)
-def _read_rewrites(edit: Any, stamps: tuple[Stamp, ...]) -> dict[str, list[str]]:
-    return vlguard_rewrites(stamps[0][0].parent, edit)
-
-
-def candidate_files() -> list[Path]:
-    """The files in vlguard/candidates, if there are any."""
-    folder = vlguard_folder() / "candidates"
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [path for path in files if path.is_file() and path.name[0] != "."]
-
-
-def candidates() -> list[Reply]:
-    """Other models' replies to the training queries, from vlguard/candidates; the most harmful may be among them.
-
-    Each file is a table, in any format, with example_id, model and text. Raises MirageError that names the file and
-    the row if a row does not fit.
+    It must be a frozen dataclass, because it is part of the address of every run. Unsafe requests have a refusal as
+    their answer; ``Example.category`` is the class of a request.
     """
-    replies = []
-    for path in candidate_files():
-        table = Table(path)
-        for row, record in table:
-            where = f"{table.name}: {table.unit} {row}"
-            id, model, text = (text_of(record, key, where, key == "text") for key in ("example_id", "model", "text"))
-            replies.append(Reply(id, model, text=text, finished=True))
-        if table.bad:
-            raise MirageError(f"{table.bad[0]}. Mend it; candidates are not left out in silence.")
-    return replies
+
+    harmless = False  # its harm is nonsense, and may be shown to a reader
+    content_note = ""  # a warning above what a chapter shows of it
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """The requests of a split, "train" or "test"."""
+        ...
+
+    def picture(self, address: str) -> Image.Image:
+        """The picture at an example's ``image``. Raises MirageError if there is none."""
+        raise MirageError(f"{address!r}: {type(self).__name__} has no pictures.")
+
+    def candidates(self) -> list[Reply]:
+        """Other models' replies to the training requests; the most harmful may be among them."""
+        return []
+
+    def names(self, what: str) -> tuple[str, ...]:
+        """The files behind "train", "test" or "candidates"; none if the examples stand in code."""
+        del what
+        return ()
+
+    def path(self, name: str) -> Path:
+        """Where one of its files is. Raises MirageError if it is missing."""
+        raise MirageError(f"{type(self).__name__} has no file {name!r}.")
+
+    def missing(self, pictures: bool) -> list[str]:
+        """What of it is not on this machine, one sentence each."""
+        del pictures
+        return []
 
 
-def write_training(out: Path, tell: Tell | None, *, files: Path, safety: VLGuardSet) -> None:
-    """Write the examples for fine-tuning, with VLGuard's own answers and refusals."""
+@dataclass(frozen=True)
+class Classes:
+    """Which classes of a data set a method is trained on."""
+
+    names: tuple[str, ...] = ()  # () for all
+
+
+@dataclass(frozen=True)
+class Read:
+    """A data set as a study reads it: with its pictures or without."""
+
+    data: DataSet
+    pictures: bool = True
+
+    def examples(self, split: str, classes: Classes | None = None) -> list[Example]:
+        """The requests of a split; of these classes, if any are named."""
+        names = classes.names if classes else ()
+        rows = [one for one in self.data.examples(split) if not names or one.category in names]
+        return rows if self.pictures else [dataclasses.replace(one, image="") for one in rows]
+
+
+def write_training(
+    out: Path, tell: Tell | None, *, files: Path, read: Read, safety: Classes, roles: Sequence[str]
+) -> None:
+    """Write one file of examples for each role: "train" holds all, "retain" the safe ones."""
     del tell, files  # the files are read in place
-    write(chosen(safety, "train"), Example, out / "train.parquet")
+    rows = read.examples("train", safety)
+    parts = {"train": rows, "retain": [one for one in rows if one.intent == "safe"]}
+    if unknown := [role for role in roles if role not in parts]:
+        raise MirageError(f"There are no training data for the role {unknown[0]!r}; there are {', '.join(parts)}.")
+    for role in roles:
+        write(parts[role], Example, out / f"{role}.parquet")
 
 
-def write_unsafe(out: Path, tell: Tell | None, *, files: Path, safety: VLGuardSet) -> None:
+def write_unsafe(out: Path, tell: Tell | None, *, files: Path, read: Read, safety: Classes) -> None:
     """Write the unsafe training requests that the base will be asked."""
     del tell, files  # the files are read in place
-    unsafe = [example for example in chosen(safety, "train") if example.intent == "unsafe"]
+    unsafe = [example for example in read.examples("train", safety) if example.intent == "unsafe"]
     write(unsafe, Example, out / "examples.parquet")

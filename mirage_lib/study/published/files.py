@@ -1,7 +1,8 @@
-"""VLGuard's files as inputs of a run, identified by their content."""
+"""Files of a data set as inputs of a run, identified by their content."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +10,27 @@ from pathlib import Path
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.run import Input
 from mirage_lib.core.store import Store
-from mirage_lib.study.published.data import content_of, stamps, vlguard_folder
+from mirage_lib.study.published.data import DataSet, Stamp, stamps
+
+
+@functools.lru_cache(maxsize=32)
+def _digest(stamp: Stamp) -> str:
+    return hashlib.sha256(stamp[0].read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Files(Input):
-    """Some of VLGuard's files, identified by their content."""
+    """Some files of a data set, identified by their content."""
 
-    names: tuple[str, ...]  # below VLGuard's folder
+    data: DataSet
+    names: tuple[str, ...]  # as ``DataSet.path`` takes them
 
     def identity(self) -> str:
         """A digest of the files. Raises MirageError if one is missing."""
-        return hashlib.sha256("".join(map(content_of, stamps(self.names))).encode()).hexdigest()[:12]
+        digests = map(_digest, stamps(map(self.data.path, self.names)))
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
     def get(self, store: Store, tell: Tell | None = None) -> Path:
-        """VLGuard's folder."""
+        """The folder of the first file: the steps read the data set in place."""
         del store, tell
-        return vlguard_folder()
+        return self.data.path(self.names[0]).parent if self.names else Path()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image
 
-from mirage_lib.core.errors import MirageError
-from mirage_lib.study.published.data import examples, vlguard_folder
+from mirage_lib.study.published.data import DataSet
 
 PIXELS = 336  # a side of a picture for a human reader
 CLIP_MEAN = (122, 116, 104)  # the mean colour of CLIP's pictures; LLaVA-1.5 pads with it
@@ -19,30 +20,25 @@ def pad_to_square(image: Image.Image, colour: tuple[int, int, int] = CLIP_MEAN) 
     return square
 
 
-def open_picture(address: str) -> Image.Image:
-    """The picture of an example, as the model gets it. Raises MirageError, naming the file, if it cannot be read."""
-    path = vlguard_folder() / address
-    try:
-        with Image.open(path) as image:
-            return pad_to_square(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise MirageError(
-            f"{path}: no picture can be read from it ({error}). Unpack VLGuard's zip files anew."
-        ) from error
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a data set by their address, as a model gets them."""
+
+    data: DataSet
+    square: bool = False  # padded to a square
+
+    def __call__(self, address: str) -> Image.Image:
+        """One picture. Raises MirageError, naming the file, if it cannot be read."""
+        image = self.data.picture(address)
+        return pad_to_square(image) if self.square else image
 
 
-def reader_picture(address: str) -> Image.Image:
-    """The picture for a human reader."""
-    return open_picture(address).resize((PIXELS, PIXELS))
+@dataclass(frozen=True)
+class ReaderPictures:
+    """The pictures of a data set by their address, for a human reader."""
 
+    data: DataSet
 
-def all_there() -> None:
-    """Raise MirageError if a picture is not where its example says."""
-    folder = vlguard_folder()
-    if lost := sorted(
-        {e.image for split in ("train", "test") for e in examples(split) if not (folder / e.image).is_file()}
-    ):
-        raise MirageError(
-            f"pictures: {len(lost)} of VLGuard are not in {folder}, e.g. {lost[0]}. "
-            "Unpack train.zip and test.zip into train/ and test/ there."
-        )
+    def __call__(self, address: str) -> Image.Image:
+        """One picture, in a square."""
+        return pad_to_square(self.data.picture(address)).resize((PIXELS, PIXELS))

@@ -1,30 +1,28 @@
-"""The questions every model of a published study is asked: VLGuard's, the paper's rewrites, one-word edits."""
+"""The questions every model of a published study is asked: the test set as asked, and with each attack's edit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from mirage_lib.attacks import OneWord, Suffix, rewrites
+from mirage_lib.attacks import Attack
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example, write
-from mirage_lib.core.vocabulary import PLACEBO
-from mirage_lib.study.published.data import chosen, released_rewrites
+from mirage_lib.study.published.data import Read
 
 
-def attack_questions() -> list[Example]:
-    """VLGuard's test queries as asked, rewritten by the paper, edited in one word, and with the placebo."""
+def attack_questions(read: Read, attacks: Sequence[Attack]) -> list[Example]:
+    """Each test request as asked, then with the edits of the attacks that take it."""
     rows: list[Example] = []
-    for example in chosen(None, "test"):
+    for example in read.examples("test"):
         rows.append(example)
-        for word, subset in (("what", "unsafes"), ("share", "safe_safes")):
-            if example.category == subset:
-                edit = f"rewrite:{word}"
-                rows += rewrites(example, released_rewrites(edit).get(example.id, []), edit)
-                rows += [OneWord(word)(example), Suffix(PLACEBO)(example)]
+        for attack in attacks:
+            if attack.takes(example, example.category):
+                rows += attack.once(example)
     return rows
 
 
-def write_attack(out: Path, tell: Tell | None, *, files: Path) -> None:
+def write_attack(out: Path, tell: Tell | None, *, files: Path, read: Read, attacks: Sequence[Attack]) -> None:
     """Write the attack's questions."""
     del tell, files  # the files are read in place
-    write(attack_questions(), Example, out / "examples.parquet")
+    write(attack_questions(read, attacks), Example, out / "examples.parquet")

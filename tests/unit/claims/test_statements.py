@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from mirage_lib.claims import scorecard
-from mirage_lib.claims.data_claims import ON_DATA
 from mirage_lib.claims.statements import CLAIMS, PAPERS
 from mirage_lib.claims.testing import Claim, unmeasured
-from mirage_lib.claims.word_attribution import ON_WORDS
+from mirage_lib.core.errors import MirageError
 from mirage_lib.core.labels import LABELS
 from mirage_lib.core.store import Store
 from mirage_lib.study.profiles import PROFILES, TINY, Profile
@@ -69,7 +69,13 @@ def test_what_is_compared_is_counted_alike() -> None:
 
 
 def test_a_claim_without_a_measure_has_a_rule_of_its_own() -> None:
-    assert {claim.name for claim in CLAIMS if claim.measure is None} == {*ON_DATA, *ON_WORDS}
+    assert [claim.name for claim in CLAIMS if (claim.measure is None) == (claim.test is None)] == []
+
+
+def test_a_claim_with_neither_is_named(tmp_path: Path) -> None:
+    empty = Claim("empty", "Nothing is measured", "at least", 0.5, "none")
+    with pytest.raises(MirageError, match="Claim 'empty' has neither a measure nor a test"):
+        scorecard.lines(Study(PROFILES["nano"], Store(tmp_path)), claims=(empty,))
 
 
 def test_the_papers_numbers_are_known() -> None:
@@ -82,11 +88,12 @@ def test_the_papers_numbers_are_known() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_no_profile_moves_a_threshold(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_name = {claim.name: lambda study, claim: unmeasured(claim, "") for claim in CLAIMS}
-    monkeypatch.setattr(scorecard, "ON_DATA", by_name)
-    monkeypatch.setattr(scorecard, "ON_WORDS", {})
     monkeypatch.setattr(scorecard, "lacking", lambda study, measure: "nothing is measured here")
-    lines = scorecard.lines(Study(profile, Store(tmp_path)))
+    untested = [
+        dataclasses.replace(claim, test=(lambda study, claim: unmeasured(claim, "")) if claim.test else None)
+        for claim in CLAIMS
+    ]
+    lines = scorecard.lines(Study(profile, Store(tmp_path)), claims=untested)
     assert [line["name"] for line in lines] == NAMES
     assert [line["threshold"] for line in lines] == [f"{claim.side} {claim.threshold:g}" for claim in CLAIMS]
 

@@ -118,7 +118,7 @@ def test_a_scorecard_shows_a_line_a_claim():
     assert table.columns.tolist() == [
         *("status", "measured", "threshold", "because", "claimed by", "measured on"),  # no number of the paper's here
     ]
-    told = ["reproduced", "0.67 [0.60, 0.70]", "at least 0.3", BREAKS.reason, "book, ch. 0", "2 seeds"]
+    told = ["reproduced", "0.67 [0.60, 0.70]", "at least 0.3", BREAKS.reason, "book", "2 seeds"]
     assert [str(cell).replace("\u00a0", " ") for cell in table.iloc[0]] == told
     assert table["status"].tolist() == ["reproduced", "not measured"]
     assert lines[0]["measured"] == 2 / 3  # the line itself keeps every digit

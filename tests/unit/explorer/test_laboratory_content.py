@@ -69,7 +69,7 @@ def judged(rows: list[Example], say: Say, folder: Path) -> Mapping[str, Path]:
     said = [Reply(one.id, "m", text=say(one), finished=True) for one in rows]
     write(said, Reply, found["replies"] / "replies.parquet")
     given = {name: found[name] for name in ("questions", "replies")}
-    write_verdicts(found["verdicts"], None, **given, judges=NANO.subject.judges())
+    write_verdicts(found["verdicts"], None, **given, judges=NANO.subject.judges)
     return found
 
 
@@ -185,7 +185,7 @@ def test_rates_are_those_of_an_opener_asked_alone(rows: list[Example], tmp_path:
 
 def test_rates_are_of_the_judge_that_is_named(rows: list[Example], tmp_path: Path) -> None:
     asked = judged([row for row in rows if row.edit == ""], mixed, tmp_path)
-    harmful, other = (opener_rates(asked, judge)[AS_ASKED]["asr"] for judge in NANO.subject.judges())
+    harmful, other = (opener_rates(asked, judge)[AS_ASKED]["asr"] for judge in NANO.subject.judges)
     assert harmful[0][0] < other[0][0], "the list of phrases calls whatever is no refusal complied"
 
 

@@ -1,5 +1,6 @@
 """Models: the tiny LLaVA is a plain one to the hub, and a batch is masked exactly where it should be."""
 
+import dataclasses
 import logging
 import re
 import warnings
@@ -62,10 +63,10 @@ def test_a_seed_names_a_model_and_uses_up_no_global_draw(tiny):
 def test_the_hub_loads_the_folder(tiny, folder):
     model = AutoModelForImageTextToText.from_pretrained(folder)
     processor = AutoProcessor.from_pretrained(folder)
-    texts, images = prompts(tiny.processor, [e.prompt for e in EXAMPLES]), [render(e.image) for e in EXAMPLES]
+    texts, images = prompts(tiny.processor, EXAMPLES), [render(e.image) for e in EXAMPLES]
     ours = encode_prompts(tiny, EXAMPLES)
     theirs = processor(text=texts, images=images, padding=True, return_tensors="pt")
-    assert prompts(processor, [e.prompt for e in EXAMPLES]) == texts
+    assert prompts(processor, EXAMPLES) == texts
     assert set(theirs) == set(ours) == {"input_ids", "attention_mask", "pixel_values"}
     for name, value in ours.items():
         assert torch.equal(value, theirs[name]), name
@@ -177,7 +178,9 @@ def test_the_tokenizer_is_blind_to_case_and_knows_what_it_does_not_know(tiny):
 
 
 def test_a_prompt_is_llavas_turn_with_four_image_tokens(tiny):
-    assert prompts(tiny.processor, ["What is it?"]) == ["USER: <image> What is it? ASSISTANT:"]
+    assert prompts(tiny.processor, [dataclasses.replace(EXAMPLES[0], prompt="What is it?")]) == [
+        "USER: <image> What is it? ASSISTANT:"
+    ]
     inputs = encode_prompts(tiny, EXAMPLES)
     image = tiny.model.config.image_token_index
     assert tiny.processor.tokenizer.convert_tokens_to_ids("<image>") == image
@@ -195,7 +198,7 @@ def test_a_prompt_is_llavas_turn_with_four_image_tokens(tiny):
 
 def two_pass(vlm: VLM, example: Example) -> tuple[list[int], list[int]]:
     """All ids and the answer's ids, by processing the prompt alone and then with its answer."""
-    text, image = prompts(vlm.processor, [example.prompt])[0], render(example.image)
+    text, image = prompts(vlm.processor, [example])[0], render(example.image)
     alone = vlm.processor(text=text, images=image)["input_ids"][0]
     whole = vlm.processor(text=f"{text} {example.answers[0]}", images=image)["input_ids"][0]
     common = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from mirage_lib.models.generate import Decoding, replies
 from mirage_lib.models.objectives import IGNORED, answer_logits
 from mirage_lib.models.reference import reference_rows
 from mirage_lib.models.vlm import VLM, encode, encode_prompts, load_vlm, prompts
-from mirage_lib.study.published.data import VLGuardSet
+from mirage_lib.study.profiles import LLAVA_7B
 from mirage_lib.study.published.pictures import pad_to_square
-from mirage_lib.study.published.subject import Published
 
-HERE = Published()
+HERE = LLAVA_7B.subject
+ASKED = Example("a", "made", "test", "a.png", "What is it?", "safe", ())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,13 +37,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def llava(kept: Path) -> VLM:
-    return load_vlm(HERE.folder(), HERE.render)
+    return load_vlm(HERE.model.folder(), HERE.render)
 
 
 @pytest.fixture(scope="module")
 def examples(kept: Path) -> list[Example]:
     """Queries of several lengths, answers of two."""
-    return [*HERE.safety(0, VLGuardSet()), *HERE.suite("attack", 0)]
+    return [*HERE.safety(0, None), *HERE.suite("attack", 0)]
 
 
 def hub_name(name: str) -> str:
@@ -76,8 +77,8 @@ def test_what_is_saved_has_the_hubs_names_and_is_read_back(llava: VLM, tmp_path:
     again = load_vlm(folder, HERE.render)
     pairs = zip(llava.model.state_dict().items(), again.model.state_dict().items(), strict=True)
     assert all(one == two and torch.equal(a, b) for (one, a), (two, b) in pairs)
-    text = prompts(llava.processor, ["What is it?"])
-    assert prompts(again.processor, ["What is it?"]) == text
+    text = prompts(llava.processor, [ASKED])
+    assert prompts(again.processor, [ASKED]) == text
     assert again.processor.tokenizer(text)["input_ids"] == llava.processor.tokenizer(text)["input_ids"]
     shown = HERE.render("train/bad_ads/wide.png")
     pixels = [one.processor.image_processor(shown, return_tensors="pt")["pixel_values"] for one in (llava, again)]
@@ -91,7 +92,7 @@ def test_weights_in_several_files_are_the_same_model(llava: VLM, tmp_path: Path)
 
 
 def test_a_prompt_is_llavas_own_turn(llava: VLM) -> None:
-    assert prompts(llava.processor, ["What is it?", "Why?"]) == [
+    assert prompts(llava.processor, [ASKED, dataclasses.replace(ASKED, prompt="Why?")]) == [
         "USER: <image>\nWhat is it? ASSISTANT:",
         "USER: <image>\nWhy? ASSISTANT:",
     ]
@@ -123,7 +124,7 @@ def test_prompts_begin_once_and_are_padded_on_the_left(llava: VLM, examples: lis
 
 def two_pass(llava: VLM, example: Example) -> tuple[list[int], list[int]]:
     """All ids and the answer's, by processing the prompt alone and then with its answer, one space between them."""
-    text, image = prompts(llava.processor, [example.prompt])[0], llava.render(example.image)
+    text, image = prompts(llava.processor, [example])[0], llava.render(example.image)
     alone = llava.processor(text=text, images=image)["input_ids"][0]
     whole = llava.processor(text=f"{text} {example.answers[0]}", images=image)["input_ids"][0]
     assert whole[: len(alone)] == alone

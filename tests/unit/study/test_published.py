@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,13 +28,13 @@ from mirage_lib.core.store import Store
 from mirage_lib.models import hub
 from mirage_lib.models.train import Settings
 from mirage_lib.study.profiles import LLAVA_7B, LLAVA_NANO
-from mirage_lib.study.published.data import VLGuardSet, candidates, chosen
-from mirage_lib.study.published.pictures import CLIP_MEAN, PIXELS, open_picture, pad_to_square
-from mirage_lib.study.published.subject import Published
+from mirage_lib.study.published.data import Classes
+from mirage_lib.study.published.pictures import CLIP_MEAN, PIXELS, pad_to_square
 
 REAL = os.environ.get("MIRAGE_DATA", "")  # before the fixture below names another
-SUBJECT = Published()
-WHOLE = VLGuardSet()
+SUBJECT: Any = LLAVA_7B.subject
+WHOLE = Classes()
+open_picture, candidates = SUBJECT.render, SUBJECT.data.candidates
 WHOLLY = Settings(steps=1)  # every weight is tuned
 FEW, LORA = Settings(steps=1, only=("down_proj",)), Settings(steps=1, lora_rank=2)
 
@@ -226,19 +227,19 @@ def test_weights_that_are_not_here(settings: Settings | None, monkeypatch: pytes
     monkeypatch.delenv("MIRAGE_WEIGHTS")
     assert re.search(LOST_WEIGHTS, only(SUBJECT.missing(settings)))
     with pytest.raises(MirageError, match=LOST_WEIGHTS):
-        SUBJECT.folder()
+        SUBJECT.model.folder()
 
 
 def test_an_empty_variable_names_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIRAGE_WEIGHTS", "")
     with pytest.raises(MirageError, match=LOST_WEIGHTS):
-        SUBJECT.folder()
+        SUBJECT.model.folder()
 
 
 def test_a_name_that_no_repository_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MIRAGE_WEIGHTS")
     with pytest.raises(MirageError, match="weights: no such name! is not in the hub's cache"):
-        Published("no such name!").folder()
+        hub.HubModel("no such name!").folder()
 
 
 def test_weights_in_the_hubs_cache_are_found(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,10 +249,10 @@ def test_weights_in_the_hubs_cache_are_found(kept: Path, tmp_path: Path, monkeyp
     shutil.copytree(kept / "llava", snapshot)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("0" * 40)
-    assert SUBJECT.folder() == snapshot
+    assert SUBJECT.model.folder() == snapshot
     assert SUBJECT.missing(WHOLLY) == []
     monkeypatch.setenv("MIRAGE_WEIGHTS", str(kept / "llava"))
-    assert SUBJECT.folder() == kept / "llava", "a folder that is named goes first"
+    assert SUBJECT.model.folder() == kept / "llava", "a folder that is named goes first"
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
@@ -266,7 +267,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         MirageError, match=r"weights: .*nowhere has no config\.json, .*tokenizer\.json or .*, model\.safetensors"
     ):
-        SUBJECT.folder()
+        SUBJECT.model.folder()
 
 
 def test_weights_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +275,7 @@ def test_weights_in_several_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     files = sorted(folder.glob("model-*.safetensors"))
     assert len(files) > 2
     monkeypatch.setenv("MIRAGE_WEIGHTS", str(folder))
-    assert SUBJECT.folder() == folder
+    assert SUBJECT.model.folder() == folder
     assert SUBJECT.missing(None) == []
     files[0].unlink()
     files[2].unlink()
@@ -566,7 +567,7 @@ def test_what_is_said_of_the_suite_agrees_with_it() -> None:
     assert {edit: len(shots) for edit, shots in wordings.items()} == dict(SUBJECT.asked)
     assert set(SUBJECT.edits.values()) == set(wordings) - {""}
     assert SUBJECT.asked[SUBJECT.edits["what"]] == SUBJECT.shots
-    (judge,) = SUBJECT.judges()
+    (judge,) = SUBJECT.judges
     assert judge.name == SUBJECT.judge
     given = set()
     for one in rows[:6] + [one for one in rows if one.intent == "safe"][:6]:
@@ -578,9 +579,9 @@ def test_what_is_said_of_the_suite_agrees_with_it() -> None:
 def test_the_classes_are_vlguards() -> None:
     rows = SUBJECT.safety(0, WHOLE)
     assert [(one.category, SUBJECT.class_of(one)) for one in rows] == [(one.category,) * 2 for one in rows]
-    counts = {name: sum(one.category == name for one in rows) for name in WHOLE.subsets}
+    counts = {name: sum(one.category == name for one in rows) for name in (UNSAFES, SAFE_UNSAFES, SAFE_SAFES)}
     assert counts == {UNSAFES: 4, SAFE_UNSAFES: 4, SAFE_SAFES: 4}
-    assert {one.category for one in SUBJECT.safety(0, VLGuardSet((UNSAFES, SAFE_SAFES)))} == {UNSAFES, SAFE_SAFES}
+    assert {one.category for one in SUBJECT.safety(0, Classes((UNSAFES, SAFE_SAFES)))} == {UNSAFES, SAFE_SAFES}
     assert {one.split for one in rows} == {"train"}
     assert SUBJECT.safety(7, WHOLE) == rows, "seeds share them"
     assert {one.answers for one in rows if one.intent == "unsafe"} == {("I'm sorry, but I cannot help with that.",)}
@@ -595,8 +596,8 @@ def test_a_read_data_set_is_nobodys_to_change() -> None:
     rows = SUBJECT.safety(0, WHOLE)
     count = len(rows)
     rows.clear()
-    chosen(WHOLE, "train").clear()
-    chosen(None, "train").clear()
+    SUBJECT.read.examples("train").clear()
+    SUBJECT.data.examples("train").clear()
     assert len(SUBJECT.safety(0, WHOLE)) == count
 
 
@@ -619,8 +620,8 @@ def test_the_suite_of_the_published_data(monkeypatch: pytest.MonkeyPatch) -> Non
     words = {(UNSAFES, "swap:what"): 442, (SAFE_SAFES, "swap:share"): 558, (SAFE_UNSAFES, ""): 558}
     assert counts == {**each, **words, (UNSAFES, "rewrite:what"): 3 * 442, (SAFE_SAFES, "rewrite:share"): 556}
     assert len({one.id for one in rows}) == len(rows) == 5440
-    assert {len(SUBJECT.safety(0, VLGuardSet((name,)))) for name in (SAFE_SAFES, SAFE_UNSAFES)} == {977}
-    assert len(SUBJECT.safety(0, VLGuardSet((UNSAFES,)))) == 1023
+    assert {len(SUBJECT.safety(0, Classes((name,)))) for name in (SAFE_SAFES, SAFE_UNSAFES)} == {977}
+    assert len(SUBJECT.safety(0, Classes((UNSAFES,)))) == 1023
 
 
 # --- what is shown ----------------------------------------------------------------------------
