@@ -122,7 +122,7 @@ def claims(args: argparse.Namespace) -> int:
     """Test every claim of the book on the runs of the store, making missing runs first. Writes no other files."""
     from mirage_lib.claims import scorecard
     from mirage_lib.core.store import Store, default_root
-    from mirage_lib.metrics.over_seeds import rate_text
+    from mirage_lib.metrics.intervals import rate_text
     from mirage_lib.study.profiles import named_profile
     from mirage_lib.study.study import Study
 

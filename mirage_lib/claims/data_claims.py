@@ -20,7 +20,7 @@ from mirage_lib.claims.testing import Claim, Line
 from mirage_lib.core.records import Example
 from mirage_lib.datasets.own.queries import from_examples
 from mirage_lib.datasets.published import first_words
-from mirage_lib.metrics.rates import wilson
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.study.study import Study
 from mirage_lib.text import counts, triggers
 from mirage_lib.text.counts import word_rule

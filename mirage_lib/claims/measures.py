@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.over_seeds import values
+from mirage_lib.metrics.rates import values
 
 UNSAFE, SAFE = "unsafes", "safe_safes"
 ATTRIBUTES = ("shape", "colour", "place")

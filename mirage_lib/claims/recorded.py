@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from mirage_lib.attacks import OneWord, rewrites
 from mirage_lib.core.errors import MirageError
@@ -24,6 +23,7 @@ from mirage_lib.datasets.published.figstep import figstep
 from mirage_lib.datasets.published.mossbench import mossbench
 from mirage_lib.datasets.published.vlguard import REWRITES, vlguard, vlguard_rewrites
 from mirage_lib.datasets.published.xstest import xstest
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.text import bag_of_words
 from mirage_lib.text.bag_of_words import CLASSIFIERS, Classifier
 
@@ -62,8 +62,7 @@ def _labelled(examples: Sequence[Example]) -> tuple[list[str], list[bool]]:
 
 
 def _line(part: str, data: str, classifier: str, edit: str, measure: str, value: float, n: int) -> Line:
-    low, high = cast(Any, proportion_confint(round(value * n), n, method="wilson"))
-    return part, data, classifier, edit, measure, value, float(low), float(high), n
+    return part, data, classifier, edit, measure, value, *wilson(round(value * n), n), n
 
 
 def _transfer(train: list[Example], test: list[Example]) -> Iterator[Line]:

@@ -13,8 +13,8 @@ from mirage_lib.claims import measures
 from mirage_lib.claims.measures import SAFE, UNSAFE, Measure, asr, correct, rr, utility
 from mirage_lib.claims.paper import rates
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics import over_seeds
-from mirage_lib.metrics.rates import rate
+from mirage_lib.metrics.intervals import rate_text, spread, with_intervals
+from mirage_lib.metrics.rates import rate, values
 from mirage_lib.plots import charts
 from mirage_lib.study.study import BASE, Study
 
@@ -47,14 +47,14 @@ def lacking(study: Study, measure: Measure) -> str:
 def curve(frame: pd.DataFrame, label: str, by: Sequence[str] = ("asked",)) -> pd.DataFrame:
     """Success within K attempts for every K that was asked: columns ``by``, k, rate, low, high.
 
-    Means over seeds; intervals from the spread over seeds and over queries (``over_seeds.spread``).
+    Means over seeds; intervals from the spread over seeds and over queries (``intervals.spread``).
     """
     found = []
     for key in frame[list(by)].drop_duplicates().itertuples(index=False, name=None):
         names = dict(zip(by, key, strict=True))
         rows = pd.DataFrame(frame[(frame[list(by)] == pd.Series(names)).all(axis=1)])
         for k in range(1, max(rows["shot"].tolist()) + 2):
-            rate, low, high = over_seeds.spread(over_seeds.values(rows, label, k))
+            rate, low, high = spread(values(rows, label, k))
             found.append({**names, "k": k, "rate": rate, "low": low, "high": high})
     return pd.DataFrame(found)
 
@@ -86,7 +86,7 @@ def dose(study: Study) -> pd.DataFrame:
     for line, measure in lines.items():
         for name, bias in strengths(study).items():
             values = measures.values_of(measure(name), table, subject.edits, subject.shots)
-            rate, low, high = over_seeds.spread(values)
+            rate, low, high = spread(values)
             found.append({"line": line, "bias": bias, "rate": rate, "low": low, "high": high})
     return pd.DataFrame(found)
 
@@ -105,7 +105,7 @@ def methods(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
             rate = low = high = np.nan
             if not lacking(study, measure):
                 values = measures.values_of(measure, table, subject.edits, subject.shots)
-                rate, low, high = over_seeds.spread(values)
+                rate, low, high = spread(values)
             found.append({"method": title, "column": column, "rate": rate, "low": low, "high": high})
         seconds = float(np.mean([study.seconds(name, seed) for seed in study.profile.seeds]))
         found.append({"method": title, "column": "seconds", "rate": seconds, "low": np.nan, "high": np.nan})
@@ -129,7 +129,7 @@ def _columns(name: str, shots: int) -> dict[str, Measure]:
 def methods_wide(table: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
     """``methods`` for display: a row per method, a column per measure (all, or those named), with intervals."""
     whole = table["column"] == "seconds"
-    texts = over_seeds.with_intervals(table).where(~whole, table["rate"].map("{:.0f}".format))
+    texts = with_intervals(table).where(~whole, table["rate"].map("{:.0f}".format))
     texts = texts.where(table["rate"].notna(), "–")
     wide = table.assign(text=texts).pivot(index="method", columns="column", values="text")
     chosen = list(columns) or list(dict.fromkeys(table["column"]))
@@ -175,8 +175,8 @@ def beside_paper(study: Study, metric: str) -> pd.DataFrame:
         row = {"method": name if name == BASE else study.profile.method(name).title}
         for when, role, shots in (("before", "", 1), ("after", edit, min(k, subject.shots))):
             values = measures.values_of(Measure(name, label, subset, role, shots), table, subject.edits, subject.shots)
-            mean, low, high = over_seeds.spread(values)
-            row[f"{metric} {when}, here"] = over_seeds.rate_text(mean, low, high)
+            mean, low, high = spread(values)
+            row[f"{metric} {when}, here"] = rate_text(mean, low, high)
             row[f"{metric} {when}, paper"] = f"{quoted[f'{metric} {when}']:.2f}"
         found.append(row)
     return pd.DataFrame(found).set_index("method")

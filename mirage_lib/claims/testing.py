@@ -15,7 +15,7 @@ import pandas as pd
 from mirage_lib.claims.measures import Measure
 from mirage_lib.claims.paper import Number
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.over_seeds import spread, with_intervals
+from mirage_lib.metrics.intervals import spread, with_intervals
 
 Line = dict[str, object]  # of a scorecard; see ``line``
 

@@ -2,12 +2,8 @@
 
 They serve the paper's attack success rate, refusal rate and success at K (a root is broken if any of its first
 K shots is), and give each the interval that the published tables lack. The functions take the table of
-``records.join``, with any further columns (method, seed, edit), and return one line per group.
-
-Without clusters, the interval is Wilson's. With clusters (rows of one root are not independent), whole clusters
-are drawn with replacement, with a seed, and the percentiles of the redrawn rates are taken. If every cluster is
-the same, or there is only one, that interval would have no width; then we use Wilson's for as many trials as
-there are clusters.
+``records.join``, with any further columns (method, seed, edit), and return one line per group. The intervals are in
+``metrics.intervals``.
 """
 
 from __future__ import annotations
@@ -18,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
 from mirage_lib.core.errors import MirageError
+from mirage_lib.core.labels import LABELS
+from mirage_lib.metrics.intervals import interval
 
 UNSCORED = "unscored"
+KNOWN = {label for labels in LABELS.values() for label in labels} - {UNSCORED}
 Columns = str | Sequence[str] | None
 
 
@@ -48,7 +46,7 @@ def rate(
     def line(group: pd.DataFrame, random: np.random.Generator) -> dict[str, Any]:
         scored = group.loc[group["label"] != UNSCORED]
         hit = _carries(scored["label"], labels)
-        low, high = _interval(hit, _codes(scored, clusters) if clusters else None, level, draws, random)
+        low, high = interval(hit, _codes(scored, clusters) if clusters else None, level, draws, random)
         share = hit.mean() if len(hit) else np.nan
         return {"rate": share, "low": low, "high": high, "n": len(scored), "n_unscored": len(group) - len(scored)}
 
@@ -86,62 +84,22 @@ def success_at_k(
     return pd.concat(tables, ignore_index=True).sort_values([*by, "k"], kind="stable", ignore_index=True)
 
 
-def paired_difference(
-    before: pd.DataFrame,
-    after: pd.DataFrame,
-    label: str | Sequence[str],
-    pair: Sequence[str] = ("root",),
-    cluster: Columns = None,
-    by: Sequence[str] = (),
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = 1000,
-) -> pd.DataFrame:
-    """The rate after minus the rate before, on the same pairs.
+def values(frame: pd.DataFrame, label: str | Sequence[str], shots: int = 1) -> pd.Series:
+    """1.0 or 0.0 per seed and root: whether any of the root's first ``shots`` shots has the label.
 
-    A pair is one row from each table with the same ``by`` and ``pair`` values; if a side is unscored, the
-    pair counts in ``n_unscored``. Whole clusters of pairs are redrawn (each pair is its own cluster unless
-    ``cluster`` is given). If that interval has no width, we use Newcombe's hybrid of the two Wilson intervals,
-    with as many trials as clusters and no credit for pairing: too wide rather than too narrow. Returns
-    [*by, difference, low, high, n, n_unscored, before, after]; the last two are the rates on those pairs.
-    Raises MirageError if a pair appears twice in a table, or in only one of them.
+    The index is (seed, root). Raises MirageError for an unknown label, for fewer shots than asked for, and for
+    an unscored reply, because a claim must not be tested on the rest alone.
     """
-    labels = _labels(label)
-    by, clusters = _settings(before, by, cluster, level, draws, extra=["label", *pair])
-    _settings(after, by, None, level, draws, extra=["label", *pair])
-    pairs = _match(before, after, list(dict.fromkeys([*by, *pair])), clusters)
-
-    def line(group: pd.DataFrame, random: np.random.Generator) -> dict[str, Any]:
-        scored = group.loc[(group["label_before"] != UNSCORED) & (group["label_after"] != UNSCORED)]
-        first, second = (_carries(scored[side], labels).astype(float) for side in ("label_before", "label_after"))
-        codes = _codes(scored, clusters or list(pair))
-        numbers = {"difference": np.nan, "low": np.nan, "high": np.nan, "before": np.nan, "after": np.nan}
-        if len(scored):
-            low, high = _bootstrap(second - first, codes, level, draws, random) or _newcombe(
-                first.mean(), second.mean(), len(np.unique(codes)), level
-            )
-            rates = {"before": first.mean(), "after": second.mean()}
-            numbers = {"difference": rates["after"] - rates["before"], "low": low, "high": high, **rates}
-        return {**numbers, "n": len(scored), "n_unscored": len(group) - len(scored)}
-
-    return _per_group(pairs, by, line, ["difference", "low", "high", "n", "n_unscored", "before", "after"], seed)
-
-
-def over_seeds(table: pd.DataFrame, value: str = "rate", by: Sequence[str] = (), seed: str = "seed") -> pd.DataFrame:
-    """Mean and range over seeds of a table with one line per seed.
-
-    Returns [*by, mean, low, high, n_seeds]: low and high are the smallest and the largest value. Missing
-    values are left out, and ``n_seeds`` counts the seeds that have a value. Raises MirageError if a seed
-    has two lines in a group.
-    """
-    by = _columns(table, by, extra=[value, seed])
-    _unique(table, [*by, seed], "over_seeds")
-
-    def line(group: pd.DataFrame, random: np.random.Generator) -> dict[str, Any]:
-        values = group[value].astype(float)
-        return {"mean": values.mean(), "low": values.min(), "high": values.max(), "n_seeds": values.notna().sum()}
-
-    return _per_group(table, by, line, ["mean", "low", "high", "n_seeds"], seed=0)
+    labels = [label] if isinstance(label, str) else list(label)
+    if unknown := [one for one in labels if one not in KNOWN]:
+        raise MirageError(f"There is no verdict {unknown[0]!r}; there are {', '.join(sorted(KNOWN))}.")
+    frame = pd.DataFrame(frame.query(f"shot < {shots}"))
+    if unscored := frame["label"].tolist().count("unscored"):
+        raise MirageError(f"{unscored} replies are unscored; ask again before testing a claim.")
+    if shots - 1 not in frame["shot"].tolist():
+        raise MirageError(f"There are no replies to shot {shots - 1}; the claim needs {shots} shots of every query.")
+    hits = frame.assign(hit=frame["label"].isin(labels).astype(float))
+    return pd.Series(hits.groupby(["seed", "root"])["hit"].max(), name="share")
 
 
 def shares(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -160,52 +118,6 @@ def shares(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     return _per_group(frame, by, line, [*labels, "n"], seed=0)
 
 
-def wilson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval for ``hits`` of ``n``; missing for n = 0. A fractional ``hits`` is allowed."""
-    if not n:
-        return np.nan, np.nan
-    low, high = np.array(proportion_confint(hits, n, alpha=1 - level, method="wilson"), dtype=float)
-    return min(low, hits / n), max(high, hits / n)  # rounding must not push the rate out
-
-
-def _interval(
-    hit: np.ndarray, codes: np.ndarray | None, level: float, draws: int, random: np.random.Generator
-) -> tuple[float, float]:
-    if codes is None or not len(hit):
-        return wilson(hit.sum(), len(hit), level)
-    clusters = len(np.unique(codes))
-    drawn = _bootstrap(hit.astype(float), codes, level, draws, random)
-    return drawn or wilson(hit.mean() * clusters, clusters, level)
-
-
-def _bootstrap(
-    values: np.ndarray, codes: np.ndarray, level: float, draws: int, random: np.random.Generator
-) -> tuple[float, float] | None:
-    """Percentiles of the mean when whole clusters are redrawn; None if the interval has no width.
-
-    A draw is a count per cluster, in an array (draws, clusters); two products with it give all the means.
-    """
-    sums, sizes = np.bincount(codes, values), np.bincount(codes)
-    means = []
-    for start in range(0, draws, 250):  # in blocks, to bound memory at thousands of clusters
-        times = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=min(250, draws - start))
-        means.append((times @ sums) / (times @ sizes))
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    if not low < high:
-        return None
-    middle = values.mean()
-    return float(min(low, middle)), float(max(high, middle))
-
-
-def _newcombe(before: float, after: float, n: int, level: float) -> tuple[float, float]:
-    """Newcombe (1998), method 10: the interval of a difference from two Wilson intervals."""
-    (low1, high1), (low2, high2) = wilson(before * n, n, level), wilson(after * n, n, level)
-    middle = after - before
-    below = np.hypot(after - low2, high1 - before)
-    above = np.hypot(high2 - after, before - low1)
-    return float(middle - below), float(middle + above)
-
-
 def _any_of_first(frame: pd.DataFrame, k: int, label: str, unit: list[str]) -> pd.DataFrame:
     """One row per unit with the label of its first k shots taken together."""
     shots = frame[frame["shot"] < k]
@@ -222,18 +134,6 @@ def _any_of_first(frame: pd.DataFrame, k: int, label: str, unit: list[str]) -> p
     marks = marks.groupby(unit, dropna=False, observed=True, as_index=False)[["_hit", "_lost"]].any()
     words = np.where(marks["_hit"], label, np.where(marks["_lost"], UNSCORED, "failure"))
     return marks.assign(label=words)
-
-
-def _match(before: pd.DataFrame, after: pd.DataFrame, keys: list[str], clusters: list[str]) -> pd.DataFrame:
-    for frame, name in ((before, "before"), (after, "after")):
-        _unique(frame, keys, f"paired_difference ({name})")
-    left = before[list(dict.fromkeys([*keys, *clusters, "label"]))]
-    pairs = left.merge(after[[*keys, "label"]], on=keys, how="outer", suffixes=("_before", "_after"), indicator="_side")
-    lost = pairs[pairs["_side"] != "both"]
-    if len(lost):
-        where = "before" if lost.iloc[0]["_side"] == "left_only" else "after"
-        raise MirageError(f"paired_difference: {_name(lost.iloc[0], keys)} stands in the table {where!r} alone.")
-    return pairs
 
 
 def _per_group(

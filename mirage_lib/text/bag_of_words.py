@@ -17,11 +17,11 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold
-from statsmodels.stats.proportion import proportion_confint
 from threadpoolctl import threadpool_limits
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.text.tokens import Segmenter, Wording, wording, words
 
 Classifier = Literal["first word", "all words", "all but the first"]
@@ -185,7 +185,7 @@ def forecast(model: WordsModel, examples: Iterable[Example]) -> pd.DataFrame:
     groups: Any = frame.groupby(["edit", "intent"], sort=True)
     for (edit, intent), part in groups:
         broken = part.groupby("root")["other"].any()
-        low, high = proportion_confint(int(broken.sum()), len(broken), method="wilson")
+        low, high = wilson(int(broken.sum()), len(broken))
         counts = {"edit": edit, "intent": intent, "roots": len(broken), "queries": len(part)}
         lines.append({**counts, "each": part["other"].mean(), "any": broken.mean(), "low": low, "high": high})
     return pd.DataFrame(lines, columns=["edit", "intent", "roots", "queries", "each", "any", "low", "high"])

@@ -9,7 +9,6 @@ equations 16 and 22. How far a classifier gets with words is in ``text.bag_of_wo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from statsmodels.stats.multitest import multipletests
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.text.tokens import Segmenter, Wording, wording, words
 
 
@@ -149,13 +149,10 @@ def label_given_word(counts: pd.DataFrame, label: str, level: float = 0.95) -> p
     if not 0 < level < 1:
         raise MirageError(f"label_given_word: level is {level}; expected one between 0 and 1.")
     n = counts.drop(columns="word").sum(axis=1).to_numpy(dtype=float)
-    z = NormalDist().inv_cdf((1 + level) / 2)
+    hits = counts[label].to_numpy(dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = counts[label].to_numpy(dtype=float) / n
-        middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    # Rounding must not move a bound past the share.
-    low, high = np.clip(middle - half, 0, share), np.clip(middle + half, share, 1)
+        share = hits / n
+    low, high = wilson(hits, n, level)
     return pd.DataFrame(
         {"word": counts["word"].to_numpy(), "n": n.astype(int), "share": share, "low": low, "high": high}
     )

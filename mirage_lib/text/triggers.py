@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from statsmodels.stats.proportion import proportion_confint
 
 from mirage_lib.core.errors import MirageError
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.text.bag_of_words import fit_matrix, folds
 from mirage_lib.text.tokens import Wording
 
@@ -62,7 +62,7 @@ def triggers(
         raise MirageError(f"triggers: too few queries to tell the effect of a word ({len(labels)}).")
     lines = []
     for s, e in np.ndindex(2, len(EDITS)):
-        low, high = proportion_confint(flipped[1, s, e], n[1, s], method="wilson")
+        low, high = wilson(flipped[1, s, e], n[1, s])
         part = {"side": list(SIDES.values())[s], "edit": EDITS[e], "word": [found.vocabulary[i] for i in candidates]}
         shares = {
             "chosen_by": flipped[0, s, e] / n[0, s],

@@ -18,7 +18,7 @@ from mirage_lib.core.records import Example
 from mirage_lib.core.store import Store
 from mirage_lib.datasets.own.queries import from_examples
 from mirage_lib.datasets.published import first_words
-from mirage_lib.metrics.rates import wilson
+from mirage_lib.metrics.intervals import wilson
 from mirage_lib.study.profiles import LLAVA_NANO, NANO, TINY, Profile
 from mirage_lib.study.study import Study
 from mirage_lib.text import triggers

@@ -7,7 +7,7 @@ import pytest
 
 from mirage_lib.claims.measures import ALL, Measure, values_of
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.over_seeds import spread
+from mirage_lib.metrics.intervals import spread
 
 EDITS = {"what": "swap:what", "placebo": "suffix:kindly"}
 C, R, G = "complied", "refused", "garbled"

@@ -10,7 +10,8 @@ from mirage_lib.__main__ import STATUSES
 from mirage_lib.claims.paper import Number
 from mirage_lib.claims.testing import Claim, as_table, check, line, unmeasured
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.over_seeds import gain, spread, values
+from mirage_lib.metrics.intervals import spread
+from mirage_lib.metrics.rates import values
 
 BREAKS = Claim("what-breaks", "One word breaks it.", "at least", 0.3, "a third of all requests is plenty")
 HOLDS = Claim("looks-safe", "It looks safe.", "at most", 0.1, "one in ten is still called safe")
@@ -38,6 +39,12 @@ def test_the_whole_interval_decides(side, low, high, status):
     assert found["status"] in STATUSES
     assert found["threshold"] == f"{side} 0.3"
     assert line(claim, (low + high) / 2, low, high, "2 seeds", measured=False)["status"] == "not measured"
+
+
+def gain(frame, edit, label):
+    """How much more often the label comes with the edit than without it, per seed and root."""
+    before, after = (values(frame.query(f"edit == {name!r}"), label) for name in ("", edit))
+    return (after - before).rename("gain")
 
 
 def test_a_line_says_what_was_measured():

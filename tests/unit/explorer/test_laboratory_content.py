@@ -22,7 +22,8 @@ from mirage_lib.explorer.laboratory_content import laboratory_rows, opener_rates
 from mirage_lib.explorer.opener_questions import opener_questions, write_opener_questions
 from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.judges.oracle import WorldOracle
-from mirage_lib.metrics.rates import rate, success_at_k, wilson
+from mirage_lib.metrics.intervals import wilson
+from mirage_lib.metrics.rates import rate, success_at_k
 from mirage_lib.models.saliency import refusal_word
 from mirage_lib.models.vlm import VLM
 from mirage_lib.study.laboratory.data import safety_data

@@ -11,7 +11,7 @@ import pytest
 from page_fixture import in_node
 
 from mirage_lib.explorer.opener_rates import AS_ASKED, rates_by_opener, reply_table
-from mirage_lib.metrics.rates import wilson
+from mirage_lib.metrics.intervals import wilson
 
 
 def reply(picture: str, question: str, text: str, **more: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import math
 import time
 
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.metrics import rates
+from mirage_lib.metrics.intervals import wilson
 
 
 def table(labels: list[str], **columns) -> pd.DataFrame:
@@ -79,7 +79,7 @@ def test_clusters_widen_the_interval_and_the_seed_decides_it():
 def test_a_bootstrap_without_width_falls_back_to_the_clusters(label):
     frame = table([label] * 40, root=[f"r{i // 4}" for i in range(40)])
     found = rates.rate(frame, "complied", cluster="root").iloc[0]
-    assert (found["low"], found["high"]) == pytest.approx(rates.wilson(10 if label == "complied" else 0, 10))
+    assert (found["low"], found["high"]) == pytest.approx(wilson(10 if label == "complied" else 0, 10))
     assert found["high"] - found["low"] > 0.2
 
 
@@ -87,7 +87,7 @@ def test_clusters_of_equal_rates_and_a_lone_cluster_keep_a_width():
     frame = table(["complied", "refused", "refused"] * 7, root=[f"r{i // 3}" for i in range(21)])
     for part, clusters in ((frame, 7), (frame.head(3), 1)):
         found = rates.rate(part, "complied", cluster="root").iloc[0]
-        assert (found["low"], found["high"]) == pytest.approx(rates.wilson(clusters / 3, clusters))
+        assert (found["low"], found["high"]) == pytest.approx(wilson(clusters / 3, clusters))
 
 
 def test_a_group_keeps_its_interval_when_others_join():
@@ -145,72 +145,6 @@ def test_success_at_k_names_a_root_with_too_few_shots():
         rates.success_at_k(shots("rrc"), [0])
 
 
-def test_paired_difference_by_hand():
-    before = table(["complied", "refused", "refused", "refused", "unscored"])
-    after = table(["complied", "complied", "complied", "unscored", "complied"]).iloc[::-1]
-    found = rates.paired_difference(before, after, "complied").iloc[0]
-    assert found["difference"] == pytest.approx(2 / 3)
-    assert (found["before"], found["after"]) == (pytest.approx(1 / 3), 1.0)
-    assert (found["n"], found["n_unscored"]) == (3, 2)
-    assert found["low"] <= found["difference"] <= found["high"]
-
-
-def test_pairing_narrows_the_interval():
-    before = table((["complied"] * 5 + ["refused"] * 5) * 20)
-    after = table((["complied"] * 6 + ["refused"] * 4) * 20)
-    found = rates.paired_difference(before, after, "complied").iloc[0]
-    assert found["difference"] == pytest.approx(0.1)
-    # a pair changes in 20 of 200: standard deviation sqrt(.1 * .9 / 200)
-    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * math.sqrt(0.09 / 200), abs=0.02)
-
-
-def test_a_difference_without_doubt_keeps_a_width():
-    refused, complied = table(["refused"] * 20), table(["complied"] * 20)
-    same = rates.paired_difference(refused, refused, "complied").iloc[0]
-    high = rates.wilson(0, 20)[1]
-    assert (same["difference"], same["low"], same["high"]) == (0, pytest.approx(-high), pytest.approx(high))
-    all_changed = rates.paired_difference(refused, complied, "complied").iloc[0]
-    assert (all_changed["difference"], all_changed["high"]) == (1, 1)
-    assert all_changed["low"] == pytest.approx(1 - math.hypot(high, high))
-
-
-def test_paired_difference_over_seeds_clusters_by_root():
-    labels = ["complied", "refused", "refused", "complied"] * 5
-    columns = {"root": [f"r{i // 2}" for i in range(20)], "seed": [0, 1] * 10}
-    before, after = table(labels, **columns), table(labels[::-1], **columns)
-    found = rates.paired_difference(before, after, "complied", pair=("root", "seed"), cluster="root").iloc[0]
-    assert (found["difference"], found["n"]) == (0, 20)
-    by = rates.paired_difference(before, after, "complied", by=["seed"])
-    assert by["n"].tolist() == [10, 10]
-    with pytest.raises(MirageError, match=r"root 'r0' stands twice"):
-        rates.paired_difference(before, after, "complied")
-
-
-def test_paired_difference_names_an_unmatched_pair():
-    both = table(["complied", "refused"])
-    with pytest.raises(MirageError, match=r"root 'r1' stands in the table 'before' alone"):
-        rates.paired_difference(both, both.head(1), "complied")
-    with pytest.raises(MirageError, match=r"root 'r1' stands in the table 'after' alone"):
-        rates.paired_difference(both.head(1), both, "complied")
-
-
-def test_a_difference_without_scored_pairs_is_missing():
-    found = rates.paired_difference(table(["unscored"]), table(["complied"]), "complied").iloc[0]
-    assert found[["difference", "low", "high", "before", "after"]].isna().all()
-    assert (found["n"], found["n_unscored"]) == (0, 1)
-
-
-def test_over_seeds_gives_mean_and_range():
-    frame = pd.DataFrame({"seed": [0, 1, 2] * 2, "k": [1] * 3 + [2] * 3, "rate": [0.1, 0.2, 0.6, 0.5, np.nan, 0.7]})
-    found = rates.over_seeds(frame, by=["k"])
-    assert found.columns.tolist() == ["k", "mean", "low", "high", "n_seeds"]
-    assert found["mean"].tolist() == pytest.approx([0.3, 0.6])
-    assert (found["low"].tolist(), found["high"].tolist()) == ([0.1, 0.5], [0.6, 0.7])
-    assert found["n_seeds"].tolist() == [3, 2]
-    with pytest.raises(MirageError, match="stands twice"):
-        rates.over_seeds(frame)
-
-
 def test_shares_count_every_row():
     frame = table(["complied", "unscored", "refused", "refused"], model=["a", "a", "a", "b"])
     found = rates.shares(frame, by=["model"])
@@ -258,20 +192,6 @@ def test_success_never_falls_with_k(words):
     assert broken.round().diff().dropna().ge(0).all()
     scored = rates.success_at_k(shots(*[word.replace("u", "r") for word in words]), [1, 2, 3, 4])
     assert scored["rate"].diff().dropna().ge(0).all()
-
-
-@settings(deadline=None)
-@given(labels.filter(len), st.randoms(use_true_random=False))
-def test_a_difference_lies_in_its_interval_and_turns_its_sign(words, random):
-    other = random.sample(words, len(words))
-    there = rates.paired_difference(table(words), table(other), "complied", draws=100).iloc[0]
-    back = rates.paired_difference(table(other), table(words), "complied", draws=100).iloc[0]
-    assert there["n"] + there["n_unscored"] == len(words)
-    if there["n"]:
-        assert -1 <= there["low"] <= there["difference"] <= there["high"] <= 1
-        assert there["low"] < there["high"]
-        assert back["difference"] == pytest.approx(-there["difference"])
-        assert (back["low"], back["high"]) == (pytest.approx(-there["high"]), pytest.approx(-there["low"]))
 
 
 @settings(deadline=None)

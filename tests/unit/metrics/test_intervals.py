@@ -1,4 +1,4 @@
-"""Rates over seeds: values and gains by hand, and intervals with the right width."""
+"""Rates over seeds: values by hand, and intervals with the right width."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,8 @@ from scipy.stats import binom
 from verdicts_fixture import frame, series
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.over_seeds import gain, rate_text, spread, values, with_intervals
+from mirage_lib.metrics.intervals import rate_text, spread, with_intervals
+from mirage_lib.metrics.rates import values
 
 
 def width(table: pd.Series, **settings: float) -> float:
@@ -63,48 +64,6 @@ def test_an_unscored_reply_stops_a_claim():
 def test_no_reply_is_no_result(empty):
     with pytest.raises(MirageError, match="no replies to shot 0"):
         values(empty, "complied")
-
-
-PAIRS = frame(
-    (0, "a", 0, "", "refused"),
-    (0, "b", 0, "", "complied"),
-    (1, "a", 0, "", "refused"),
-    (1, "b", 0, "", "complied"),
-    (1, "b", 0, "swap:what", "complied"),
-    (1, "a", 0, "swap:what", "garbled"),
-    (0, "b", 0, "swap:what", "refused"),
-    (0, "a", 0, "swap:what", "complied"),
-    (0, "a", 0, "suffix:it's", "refused"),  # another edit, with a quotation mark
-)
-
-
-def test_gain_by_hand():
-    found = gain(PAIRS, "swap:what", "complied")
-    assert found.to_dict() == {(0, "a"): 1, (0, "b"): -1, (1, "a"): 0, (1, "b"): 0}
-    assert gain(PAIRS, "swap:what", "refused").to_dict() == {(0, "a"): -1, (0, "b"): 1, (1, "a"): -1, (1, "b"): 0}
-
-
-def test_gain_counts_the_shots_of_both_sides():
-    more = pd.concat([PAIRS, frame((1, "a", 1, "swap:what", "complied"), (1, "a", 1, "", "refused"))])
-    assert gain(more, "swap:what", "complied", shots=1)[1, "a"] == 0
-    assert gain(more, "swap:what", "complied", shots=2)[1, "a"] == 1
-
-
-@pytest.mark.parametrize("lost", [0, 4])
-def test_gain_needs_pairs(lost):
-    with pytest.raises(MirageError, match="with and without 'swap:what' are not the same; compare like with like"):
-        gain(PAIRS.drop(index=lost), "swap:what", "complied")
-    with pytest.raises(MirageError, match="not the same"):
-        gain(PAIRS, "suffix:it's", "refused")
-
-
-def test_gain_needs_replies_and_scores_on_both_sides():
-    for edit in ("", "swap:what"):
-        with pytest.raises(MirageError, match="no replies"):
-            gain(PAIRS[PAIRS["edit"] != edit], "swap:what", "complied")
-        lost = PAIRS.assign(label=PAIRS["label"].where(PAIRS["edit"] != edit, "unscored"))
-        with pytest.raises(MirageError, match="4 replies are unscored"):
-            gain(lost, "swap:what", "complied")
 
 
 def test_a_rate_is_told_with_its_interval():
