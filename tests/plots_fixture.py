@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from PIL import Image
 
-from mirage_lib.plots import charts, curves, pictures
+from mirage_lib.plots import pictures, verdicts, words
 from mirage_lib.world.scenes import render
 
 HERE = "lab-0/ball-red/upper-left/0"
@@ -108,24 +108,24 @@ FORECAST = pd.DataFrame(
 DRAWINGS = {
     "side_by_side": lambda: pictures.side_by_side([picture()] * 2, ["one", "two"]),
     "things": lambda: pictures.things(lambda *_: picture(), [("ball", "red")], [("ball", "box"), ("red", "blue")]),
-    "conversation": lambda: pictures.conversation(picture(), TURNS),
+    "conversation": lambda: verdicts.conversation(picture(), TURNS),
     "two_sizes": lambda: pictures.two_sizes(HERE, render),
-    "rate_grids": lambda: charts.rate_grids({"one": GRID, "two": GRID}),
-    "dose_curves": lambda: curves.dose_curves(DOSE, "how strong the bias is"),
-    "word_label": lambda: charts.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
-    "share_by_word": lambda: charts.share_by_word(SHARES),
-    "forecast": lambda: charts.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS),
-    "before_after": lambda: charts.before_after({"one": MOVED, "two": MOVED}),
-    "k_curves": lambda: curves.k_curves(CURVES, "asked", {"plain": "plain", "what": "with What"}, "rate"),
-    "verdict_shares": lambda: charts.verdict_shares(VERDICTS),
-    "trade_off": lambda: charts.trade_off(HARM, VERDICTS),
-    "claim_intervals": lambda: charts.claim_intervals(LINES),
+    "rate_grids": lambda: words.rate_grids({"one": GRID, "two": GRID}),
+    "dose_curves": lambda: verdicts.dose_curves(DOSE, "how strong the bias is"),
+    "word_label": lambda: words.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
+    "share_by_word": lambda: words.share_by_word(SHARES),
+    "forecast": lambda: words.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS),
+    "before_after": lambda: verdicts.before_after({"one": MOVED, "two": MOVED}),
+    "k_curves": lambda: verdicts.k_curves(CURVES, "asked", {"plain": "plain", "what": "with What"}, "rate"),
+    "verdict_shares": lambda: verdicts.verdict_shares(VERDICTS),
+    "trade_off": lambda: verdicts.trade_off(HARM, VERDICTS),
+    "claim_intervals": lambda: verdicts.claim_intervals(LINES),
 }
 ON_GIVEN_AXES = {
-    "word_label": lambda ax: charts.word_label(COUNTS, ["safe_safes", "unsafes"], ax=ax),
-    "share_by_word": lambda ax: charts.share_by_word(SHARES, ax=ax),
-    "k_curves": lambda ax: curves.k_curves(CURVES, "asked", {"plain": "p"}, "rate", ax=ax),
-    "verdict_shares": lambda ax: charts.verdict_shares(VERDICTS, ax=ax),
+    "word_label": lambda ax: words.word_label(COUNTS, ["safe_safes", "unsafes"], ax=ax),
+    "share_by_word": lambda ax: words.share_by_word(SHARES, ax=ax),
+    "k_curves": lambda ax: verdicts.k_curves(CURVES, "asked", {"plain": "p"}, "rate", ax=ax),
+    "verdict_shares": lambda ax: verdicts.verdict_shares(VERDICTS, ax=ax),
 }
 
 

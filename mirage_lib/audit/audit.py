@@ -16,11 +16,13 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from mirage_lib.audit.example import example_file
 from mirage_lib.core.errors import MirageError
 from mirage_lib.datasets.files import BadRow
 from mirage_lib.datasets.loaded import NO_QUERY, Note, same, unsplit
 from mirage_lib.datasets.own.pictures import check_images
-from mirage_lib.datasets.own.queries import Queries
+from mirage_lib.datasets.own.queries import Queries, read_queries
+from mirage_lib.judges.refusal import refusal
 from mirage_lib.text import bag_of_words, counts, triggers
 from mirage_lib.text.tokens import Segmenter, Wording, check_spaces, wording, words
 
@@ -30,6 +32,9 @@ EFFECT = 1.0  # smallest log-odds, up or down, of an association worth showing a
 SIGNIFICANT = 0.05  # a word with a lower false-discovery rate counts as associated with a label
 LEAST = 5  # queries that must have a word for it to be tested, or to get advice
 MOST_WEIGHT = 10.0  # largest weight that a query gets to balance its opener
+
+
+__all__ = ["Audit", "audit", "balance", "example_file", "flips", "read", "reweighted"]
 
 
 @dataclass(frozen=True)
@@ -256,3 +261,19 @@ def reweighted(weights: pd.DataFrame) -> pd.DataFrame:
         pure = table[(table == 0).any(axis=1)].to_numpy().sum() / table.to_numpy().sum()
         lines[name] = {"balanced": float(share.max(axis=1).sum() / 2), "pure": float(pure)}
     return pd.DataFrame(lines).T.rename_axis("weights").reset_index()
+
+
+def flips(found: Audit) -> pd.DataFrame:
+    """The word that flips most queries of each side, in the data as they are and with the audit's weights."""
+    frame, told = found.queries.frame, wording(found.queries.frame["query"])
+    weights = {"as it is": None, "with weights": found.weights["weight"].to_numpy()}
+    unsafe, tables = frame["unsafe"].to_numpy(), {}
+    for name, weight in weights.items():
+        best = triggers.best(triggers.triggers(told, unsafe, frame["query"].tolist(), weight))
+        tables[name] = best.set_index("side")[["word", "before", "share"]].round(2)
+    return pd.concat(tables, names=["weights"])
+
+
+def read(path: Path | str) -> Queries:
+    """The labelled queries of one file, columns guessed; refusals label the rows where no column does."""
+    return read_queries(path, refuses=refusal)

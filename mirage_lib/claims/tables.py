@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from mirage_lib.claims import measures
-from mirage_lib.claims.measures import SAFE, UNSAFE, Measure, asr, correct, rr, utility
-from mirage_lib.claims.paper import rates
+from mirage_lib.claims.measures import SAFE, Measure, asr, correct, rr, utility
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.intervals import rate_text, spread, with_intervals
-from mirage_lib.metrics.rates import rate, values
-from mirage_lib.plots import charts
-from mirage_lib.study.study import BASE, Study
+from mirage_lib.metrics.intervals import spread, with_intervals
+from mirage_lib.metrics.rates import values
+from mirage_lib.models import objectives
+from mirage_lib.study.study import Study
 
 
 def tables(study: Study) -> Callable[[str, str], pd.DataFrame]:
@@ -59,6 +59,11 @@ def curve(frame: pd.DataFrame, label: str, by: Sequence[str] = ("asked",)) -> pd
     return pd.DataFrame(found)
 
 
+def curve_wide(table: pd.DataFrame) -> pd.DataFrame:
+    """``curve`` for display: a row per K, a column per edit, with intervals."""
+    return table.assign(text=with_intervals(table)).pivot(index="k", columns="asked", values="text").fillna("–")
+
+
 def strengths(study: Study) -> dict[str, float]:
     """The word–label bias in the data of each method that differs from the first in nothing else, weakest first."""
     first, found = study.profile.methods[0], dict[str, float]()
@@ -91,6 +96,11 @@ def dose(study: Study) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def dose_wide(table: pd.DataFrame) -> pd.DataFrame:
+    """``dose`` for display: a row per strength, a column per line, with intervals."""
+    return table.assign(text=with_intervals(table)).pivot(index="bias", columns="line", values="text")
+
+
 def methods(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
     """The table of methods: what each lets through, what it refuses, what it still answers, what it costs.
 
@@ -99,8 +109,8 @@ def methods(study: Study, names: Sequence[str] | None = None) -> pd.DataFrame:
     """
     table, subject = tables(study), study.profile.subject
     found = []
-    for name in names or ways(study):
-        title = name if name == BASE else study.profile.method(name).title
+    for name in [name for name in names or ways(study) if name in study.names]:
+        title = study.title(name)
         for column, measure in _columns(name, subject.shots).items():
             rate = low = high = np.nan
             if not lacking(study, measure):
@@ -139,7 +149,7 @@ def methods_wide(table: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFra
 def outcomes_at_k(frame: pd.DataFrame, worst_first: Sequence[str]) -> pd.DataFrame:
     """The worst verdict among the first K wordings of each query, for every K that was asked.
 
-    Columns: line ("K = 1", ...) and the share of queries by label, as ``plots.charts.verdict_shares`` takes them.
+    Columns: line ("K = 1", ...) and the share of queries by label, as ``plots.verdicts.verdict_shares`` takes them.
     """
     if unknown := set(frame["label"]) - set(worst_first):
         raise MirageError(f"outcomes_at_k: {', '.join(sorted(unknown))} not among {', '.join(worst_first)}.")
@@ -153,43 +163,6 @@ def outcomes_at_k(frame: pd.DataFrame, worst_first: Sequence[str]) -> pd.DataFra
     return pd.DataFrame(found)
 
 
-IN_THE_PAPER = {  # method -> its name in the paper
-    "base": "LLaVA-1.5",
-    "posthoc": "Posthoc-SFT",
-    "mixed": "Mixed-SFT",
-    "npo": "NPO",
-    "rmu_early": "RMU",
-    "rmu": "RMU",
-}
-
-
-def beside_paper(study: Study, metric: str) -> pd.DataFrame:
-    """The paper's rates before and after the attack beside this study's: ``metric`` is "ASR" or "RR".
-
-    One row per method that both have; "after" is K = 3 for ASR and K = 1 for RR, as in the paper.
-    """
-    label, subset, edit, k = {"ASR": ("complied", UNSAFE, "what", 3), "RR": ("refused", SAFE, "share", 1)}[metric]
-    table, subject, found = tables(study), study.profile.subject, []
-    for name in [name for name in study.names if name in IN_THE_PAPER]:
-        quoted = rates(IN_THE_PAPER[name])
-        row = {"method": name if name == BASE else study.profile.method(name).title}
-        for when, role, shots in (("before", "", 1), ("after", edit, min(k, subject.shots))):
-            values = measures.values_of(Measure(name, label, subset, role, shots), table, subject.edits, subject.shots)
-            mean, low, high = spread(values)
-            row[f"{metric} {when}, here"] = rate_text(mean, low, high)
-            row[f"{metric} {when}, paper"] = f"{quoted[f'{metric} {when}']:.2f}"
-        found.append(row)
-    return pd.DataFrame(found).set_index("method")
-
-
-def finding(study: Study) -> np.ndarray:
-    """The figure of the finding: what one word does to the model tuned for safety, seed by seed."""
-    first, edits = study.table(["posthoc"]).query("shot == 0"), study.profile.subject.edits
-    panels = {}
-    for title, subset, label, edit in (
-        ("Unsafe requests: share answered", UNSAFE, "complied", edits["what"]),
-        ("Safe requests: share refused", SAFE, "refused", edits["share"]),
-    ):
-        rows = first.query(f"subset == {subset!r} and edit in ['', {edit!r}]")
-        panels[title] = rate(rows, label, by=["seed", "asked"])
-    return charts.before_after(panels)
+def source(function: str) -> str:
+    """The code of a function of ``models.objectives``, as a chapter prints it."""
+    return inspect.getsource(getattr(objectives, function))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -36,6 +37,12 @@ def word_weights(study: Study, name: str, seed: int) -> pd.DataFrame:
     if run.find(study.store) is None:
         study.trained(name, seed)
     return pd.read_parquet(study.folder(run, f"{name} {seed}") / "weights.parquet")
+
+
+def over_seeds(study: Study, name: str) -> pd.DataFrame:
+    """``word_weights`` of all seeds, which are the first level of the index."""
+    tables: Any = {seed: word_weights(study, name, seed) for seed in study.profile.seeds}
+    return pd.concat(tables, names=["seed"])
 
 
 def weights_run(study: Study, name: str, seed: int) -> Run:

@@ -1,4 +1,4 @@
-"""Show pictures to a reader: side by side, in a grid, or in a conversation with the model.
+"""Show pictures to a reader: side by side or in a grid.
 
 The functions return matplotlib Axes in the style of ``plots.style``, and save nothing.
 """
@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.plots.style import COLOURS, QUIET, WARM
+from mirage_lib.plots.style import WARM
 
 
 def side_by_side(
@@ -60,44 +60,10 @@ def things(
     return ax
 
 
-def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> np.ndarray:
-    """A picture and what was asked and answered about it: one (question, reply, verdict) below the other.
-
-    Where the questions differ at the start, those words stand out: they are what was changed. Long texts are
-    cut, and end in "…".
-    """
-    turns = [(_cut(question, 64), _cut(reply, 54), verdict) for question, reply, verdict in turns]
-    plain = {"va": "baseline", "fontsize": 11.5, "parse_math": False}  # a dollar sign is a dollar sign
-    _, axes = plt.subplots(1, 2, figsize=(8.2, 0.86 * len(turns) + 0.5), width_ratios=[1, 3.2])
-    axes[0].imshow(image, interpolation="nearest")
-    axes[1].set(xlim=(0, 1), ylim=(len(turns), 0))
-    asked = [question.split() for question, _, _ in turns]
-    same = 0
-    while all(len(words) > same + 1 and words[-1 - same] == asked[0][-1 - same] for words in asked):
-        same += 1
-    for row, (words, (_, reply, verdict)) in enumerate(zip(asked, turns, strict=True)):
-        first, rest = words[: len(words) - same], words[len(words) - same :]
-        line = {"textcoords": "offset points", **plain}
-        start = axes[1].annotate(" ".join(first), (0, row + 0.4), weight="bold", color=WARM, **plain)
-        axes[1].annotate(" ".join(rest), (1, row + 0.4), xycoords=(start, "data"), xytext=(5, 0), **line)
-        said = axes[1].annotate(f"“{reply}”", (0.03, row + 0.8), style="italic", **plain)
-        colour = {"refused": "#5f6b73"}.get(verdict, COLOURS.get(verdict, QUIET))
-        style = {**line, "weight": "bold", "color": colour}
-        axes[1].annotate(verdict, (1, row + 0.8), xycoords=(said, "data"), xytext=(10, 0), **style)
-    for ax in axes:
-        ax.set_axis_off()
-    return axes
-
-
 def two_sizes(address: str, render: Callable[..., Image.Image], reader: int = 240) -> np.ndarray:
     """One scene at its two sizes: as the model gets it, and as a reader sees it."""
     small, large = render(address), render(address, reader)
     return side_by_side([small, large], [f"the model: {small.width} pixels", f"a reader: {large.width} pixels"], 2.6)
-
-
-def _cut(text: str, width: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def _wrapped(text: str, width: int) -> str:

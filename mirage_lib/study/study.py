@@ -21,6 +21,8 @@ from mirage_lib.core.records import Example, leaks, read, read_roles
 from mirage_lib.core.run import Input, Run
 from mirage_lib.core.store import Store, default_root
 from mirage_lib.models.vlm import VLM
+from mirage_lib.plots.style import use_style
+from mirage_lib.study.example import Turn, example
 from mirage_lib.study.profile import Method, Profile
 from mirage_lib.study.profiles import NANO, TINY, named_profile
 from mirage_lib.study.redaction import turns
@@ -47,6 +49,10 @@ class Study:
         """The base and every method, in the profile's order."""
         return [BASE, *(method.name for method in self.profile.methods)]
 
+    def title(self, name: str) -> str:
+        """A method as tables and figures name it."""
+        return BASE if name == BASE else self.profile.method(name).title
+
     def notice(self) -> str:
         """A sentence for the top of a chapter: what this profile's numbers are worth."""
         name, seeds = self.profile.name, self.profile.seeds
@@ -56,6 +62,8 @@ class Study:
 
     def world(self, seed: int) -> Any:
         """The world of this seed. Raises MirageError outside the laboratory."""
+        if not self.profile.subject.drawn:
+            raise MirageError(f"The profile {self.profile.name!r} has no drawn world; see study.open_laboratory.")
         return self.profile.subject.world(seed)
 
     def safety_data(self, seed: int, safety: Any = None, split: str = "train") -> list[Example]:
@@ -229,13 +237,19 @@ class Study:
         frames = [self.verdicts(name, seed, part, judge) for name in names for seed in self.profile.seeds]
         return pd.concat(frames, ignore_index=True)
 
-    def turns(self, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
+    example = example  # one small visible case
+
+    def turns(self, rows: pd.DataFrame) -> list[Turn]:
         """Question, reply and verdict of each row, as a human reader may see them (see the subject's ``shown``)."""
         return turns(rows, self.profile.subject.shown)
 
 
 def open_study(profile: str | None = None, seeds: int | None = None, progress: Tell | None = None) -> Study:
-    """The study a chapter opens: profile from MIRAGE_PROFILE (else tiny), store from MIRAGE_STORE (else ./runs)."""
+    """The study a chapter opens: profile from MIRAGE_PROFILE (else tiny), store from MIRAGE_STORE (else ./runs).
+
+    It sets the book's style for the figures that follow.
+    """
+    use_style()
     return Study(named_profile(profile, seeds), Store(default_root()), progress)
 
 

@@ -115,6 +115,9 @@ class World:
 
     seed: int
 
+    openers = OPENERS
+    wordings = WORDINGS
+
     @functools.cached_property
     def recipes(self) -> dict[tuple[str, str], tuple[str, str, str]]:
         """Three ingredients, in order, for every (shape, colour); no two recipes are equal."""

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-DRAWS = re.compile(r"\b((charts|curves|pictures)\.\w+\(|plt\.|\.plot\(|\.imshow\()")
+DRAWS = re.compile(r"\b((words|verdicts|pictures)\.\w+\(|plt\.|\.plot\(|\.imshow\()")
 MEAN_LINES, MOST_LINES, MOST_FUNCTION_LINES = 8, 25, 10
 
 
@@ -96,7 +96,7 @@ def test_each_rule_accepts_a_good_chapter(rule: Callable[[nbformat.NotebookNode]
         "mystnb": {"figure": {"caption": "Rates", "name": "rates"}, "image": {"alt": "Bars of two rates each"}},
         "tags": ["claim"],
     }
-    good = new_code_cell("%matplotlib inline\ndef f():\n    return 1\ncharts.rates(table)", metadata=described)
+    good = new_code_cell("%matplotlib inline\ndef f():\n    return 1\nverdicts.rates(table)", metadata=described)
     assert not rule(new_notebook(cells=[new_code_cell("x = 1"), good]))
 
 
@@ -107,7 +107,7 @@ def test_each_rule_accepts_a_good_chapter(rule: Callable[[nbformat.NotebookNode]
         (too_long, new_code_cell("x = 1\n" * 26)),
         (too_long, new_code_cell("x = 1\n" * 9)),
         (long_functions, new_code_cell("def f():\n" + "    x = 1\n" * 10)),
-        (undescribed_figures, new_code_cell("charts.rates(table)")),
+        (undescribed_figures, new_code_cell("verdicts.rates(table)")),
         (undescribed_figures, new_code_cell("plt.bar(x, y)", metadata={"mystnb": {"image": {"alt": "image.png"}}})),
         (unclaimed, new_code_cell("x")),
     ],

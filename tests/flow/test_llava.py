@@ -352,7 +352,7 @@ def test_every_claim_has_its_line(lines: dict[str, dict[str, object]]) -> None:
 
 LACKING = {
     "knows": "no evaluation in this profile",
-    "unbiased-openers": "no unbiased data in this profile",
+    "unbiased-openers": "no method 'unbiased' in this profile",
     "wording-alone": "3 wordings needed, 1 asked",
     "no-bias-no-break": "no method 'unbiased' in this profile",
     "mixed-breaks": "no method 'mixed' in this profile",

@@ -188,7 +188,7 @@ def test_a_wrong_model_makes_it_say_differs(claim: Claim, tmp_path: Path, monkey
         (LLAVA_NANO, "wording-alone", "3 wordings needed, 1 asked"),
         (LLAVA_NANO, "npo-keeps", "no verdict correct by this profile's judge"),
         (LLAVA_NANO, "attributes-open", "kinds of question are not told apart in this profile"),
-        (LLAVA_NANO, "unbiased-openers", "no unbiased data in this profile"),
+        (LLAVA_NANO, "unbiased-openers", "no method 'unbiased' in this profile"),
     ],
 )
 def test_what_cannot_be_measured_says_why(profile: Profile, name: str, why: str, tmp_path: Path) -> None:

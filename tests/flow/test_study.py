@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,13 +26,15 @@ from mirage_lib.models.objectives import NPO, SFT
 from mirage_lib.study.laboratory import base as base_module
 from mirage_lib.study.laboratory import data as laboratory_data
 from mirage_lib.study.laboratory.base import answered
+from mirage_lib.study.laboratory.model import FromScratch
 from mirage_lib.study.parallel import make_all
 from mirage_lib.study.profiles import LLAVA_7B, LLAVA_NANO, NANO, TINY, Profile
 from mirage_lib.study.study import BASE, Study, open_laboratory, open_study
 from mirage_lib.world.scenes import BLANKS, VARIANTS, scene_at
 from mirage_lib.world.training_data import CLASSES, general_data
 
-LAB = NANO.subject
+LAB: Any = NANO.subject
+RECIPE = LAB.model.recipe
 PARTS = LAB.parts
 NAMES = [BASE, *(method.name for method in NANO.methods)]
 TUNED = tuple(method.name for method in NANO.methods if isinstance(method.objective, SFT))  # the others unlearn
@@ -88,7 +91,7 @@ def test_the_word_and_its_control_are_put_to_the_same_wordings(nano: Study, inte
 
 def test_the_exam_asks_every_kind(nano: Study) -> None:
     table = nano.verdicts(BASE, NANO.seeds[0], "evaluation")
-    assert set(table["category"]) == {kind for kind, _ in LAB.kinds} - {"blank"}
+    assert set(table["category"]) == {kind for kind, _ in RECIPE.kinds} - {"blank"}
     assert table["image"].str.contains("/blank/").any()
 
 
@@ -130,7 +133,7 @@ def test_both_judges_judge_the_same_replies(nano: Study, part: str) -> None:
 @pytest.mark.parametrize("seed", NANO.seeds)
 def test_every_picture_of_the_suite_is_held_out(nano: Study, seed: int) -> None:
     asked = [example for part in PARTS for example in nano.suite(part, seed)]
-    general = general_data(nano.world(seed), LAB.base.steps * LAB.base.batch, dict(LAB.kinds), seed)
+    general = general_data(nano.world(seed), RECIPE.language.steps * RECIPE.language.batch, dict(RECIPE.kinds), seed)
     taught = [one for method in NANO.methods for rows in nano.training_data(method, seed).values() for one in rows]
     assert leaks([*general, *taught], asked).empty
     for example in asked:
@@ -238,9 +241,9 @@ def test_a_model_is_the_one_that_was_asked(nano: Study) -> None:
 
 
 SETTINGS: dict[str, tuple[Callable[[Profile], Profile], set[str]]] = {
-    "base.lr": (lambda p: in_model(p, language=dataclasses.replace(LAB.model.recipe.language, lr=1e-3)), set(NAMES)),
-    "vision.steps": (lambda p: in_model(p, vision=dataclasses.replace(LAB.model.recipe.vision, steps=21)), set(NAMES)),
-    "shape": (lambda p: in_model(p, shape=dataclasses.replace(LAB.model.recipe.shape, width=64)), set(NAMES)),
+    "base.lr": (lambda p: in_model(p, language=dataclasses.replace(RECIPE.language, lr=1e-3)), set(NAMES)),
+    "vision.steps": (lambda p: in_model(p, vision=dataclasses.replace(RECIPE.vision, steps=21)), set(NAMES)),
+    "shape": (lambda p: in_model(p, shape=dataclasses.replace(RECIPE.shape, width=64)), set(NAMES)),
     "kinds": (lambda p: in_model(p, kinds=(("recipe", 1.0),)), set(NAMES)),
     "bar": (lambda p: in_model(p, bar=0.1), set(NAMES)),
     "evaluation": (lambda p: in_model(p, evaluation=6), set(NAMES)),

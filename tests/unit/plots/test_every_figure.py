@@ -11,7 +11,7 @@ import pytest
 from matplotlib.axes import Axes
 from plots_fixture import DRAWINGS, ON_GIVEN_AXES
 
-from mirage_lib.plots import charts, curves, pictures, style
+from mirage_lib.plots import pictures, style, verdicts, words
 
 pytestmark = pytest.mark.filterwarnings("error")  # a glyph without a font, a layout that does not fit
 
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.filterwarnings("error")  # a glyph without a font, a la
 def test_every_public_function_is_drawn_here():
     public = {
         name
-        for module in (style, charts, curves, pictures)
+        for module in (style, words, verdicts, pictures)
         for name, value in vars(module).items()
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }
     assert public == {*DRAWINGS, "use_style", "save", "stacked_bars", "text_colour_on", "label_at"}
-    functions = {**vars(charts), **vars(curves), **vars(pictures)}
+    functions = {**vars(words), **vars(verdicts), **vars(pictures)}
     takes_axes = {name for name in DRAWINGS if "ax" in inspect.signature(functions[name]).parameters}
     assert takes_axes == set(ON_GIVEN_AXES)
 
@@ -54,11 +54,11 @@ def test_a_machine_without_a_display_draws(tmp_path):
     code = """
 import matplotlib, pandas, pathlib, sys
 before = dict(matplotlib.rcParams)
-from mirage_lib.plots import charts, curves, pictures, style
+from mirage_lib.plots import pictures, style, verdicts, words
 assert dict(matplotlib.rcParams) == before, "importing changes the style"
 assert "torch" not in sys.modules
 table = pandas.DataFrame({"line": ["base"], "refused": [1.0]})
-style.save(charts.verdict_shares(table), pathlib.Path(sys.argv[1]))
+style.save(verdicts.verdict_shares(table), pathlib.Path(sys.argv[1]))
 print(matplotlib.get_backend().lower())
 """
     shown = ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from plots_fixture import CURVES, DOSE, texts
 
-from mirage_lib.plots import curves
+from mirage_lib.plots import verdicts
 
 pytestmark = pytest.mark.filterwarnings("error")  # a glyph without a font, a layout that does not fit
 
 
 def test_a_curve_ends_at_its_last_rate():
     names = {"what": "asked with What", "plain": "as it is"}
-    ax = curves.k_curves(CURVES, "asked", names, "attack success rate")
+    ax = verdicts.k_curves(CURVES, "asked", names, "attack success rate")
     assert len(ax.lines) == len(ax.collections) == len(ax.texts) == 2
     for line, band, text, (value, name) in zip(ax.lines, ax.collections, ax.texts, names.items(), strict=True):
         rows = CURVES[CURVES["asked"] == value].sort_values("k")
@@ -28,13 +28,13 @@ def test_a_curve_ends_at_its_last_rate():
 
 
 def test_only_named_curves_are_drawn():
-    ax = curves.k_curves(CURVES, "asked", {"plain": "as it is"}, "rate")
+    ax = verdicts.k_curves(CURVES, "asked", {"plain": "as it is"}, "rate")
     assert texts(ax) == ["as it is"]
     assert list(ax.lines[0].get_ydata()) == [0.1, 0.2, 0.3]
 
 
 def test_a_dose_curve_goes_from_weak_to_strong_with_each_interval():
-    ax = curves.dose_curves(DOSE, "how strong the bias is")
+    ax = verdicts.dose_curves(DOSE, "how strong the bias is")
     harm, helped = ax.containers
     assert [harm.get_label(), helped.get_label()] == ["harm", "help"]
     line, _, (bars,) = harm.lines

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 from plots_fixture import COUNTS, EDITS, FORECAST, GRID, HARM, LINES, MOVED, SHARES, VERDICTS, bars, texts
 
-from mirage_lib.plots import charts
+from mirage_lib.plots import verdicts, words
 from mirage_lib.plots.style import CLASS_NAMES, COLOURS, QUIET, WARM
 
 pytestmark = pytest.mark.filterwarnings("error")  # a glyph without a font, a layout that does not fit
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("error")  # a glyph without a font, a la
 
 def test_bars_are_as_wide_as_the_counts():
     classes = ["safe_safes", "safe_unsafes", "unsafes"]
-    ax = charts.word_label(COUNTS, classes, title="How they open")
+    ax = words.word_label(COUNTS, classes, title="How they open")
     found = bars(ax)
     assert list(found) == [CLASS_NAMES[name] for name in classes]
     for _, row in COUNTS.iterrows():
@@ -32,27 +32,27 @@ def test_bars_are_as_wide_as_the_counts():
 
 
 def test_only_the_most_frequent_words_are_shown():
-    ax = charts.word_label(COUNTS, ["unsafes"], top=2)
+    ax = words.word_label(COUNTS, ["unsafes"], top=2)
     assert {name: list(words) for name, words in bars(ax).items()} == {CLASS_NAMES["unsafes"]: ["what", "share"]}
-    ax = charts.share_by_word(SHARES, top=3)
+    ax = words.share_by_word(SHARES, top=3)
     assert len(ax.collections[1].get_offsets()) == 3
     assert texts(ax) == ["n = 900", "n = 400", "n = 100"]
 
 
 def test_a_words_share_stands_in_its_interval():
-    ax = charts.share_by_word(SHARES, xlabel="share refused")
+    ax = words.share_by_word(SHARES, xlabel="share refused")
     ax.figure.canvas.draw()
-    words = [label.get_text() for label in ax.get_yticklabels()]
-    assert words == ["what", "tell", "can", "share"]  # the surest word is on top
+    told = [label.get_text() for label in ax.get_yticklabels()]
+    assert told == ["what", "tell", "can", "share"]  # the surest word is on top
     lines, points = ax.collections
-    rows = SHARES.set_index("word").loc[words]
+    rows = SHARES.set_index("word").loc[told]
     for y, (segment, point, (_, row)) in enumerate(
         zip(lines.get_segments(), points.get_offsets(), rows.iterrows(), strict=True)
     ):
         assert segment.tolist() == [[row["low"], y], [row["high"], y]]
         assert point.tolist() == [row["share"], y]
     assert texts(ax) == [f"n = {n}" for n in rows["n"]]
-    sizes = pd.Series(points.get_sizes(), words)
+    sizes = pd.Series(points.get_sizes(), told)
     assert sizes.sort_values().index.tolist() == ["tell", "share", "can", "what"]
     assert ax.get_xlabel() == "share refused"
     low, high = ax.get_xlim()
@@ -60,7 +60,7 @@ def test_a_words_share_stands_in_its_interval():
 
 
 def test_a_line_goes_from_before_to_after():
-    axes = charts.before_after({"unsafe": MOVED, "safe": MOVED.assign(rate=1 - MOVED["rate"])}, ylabel="share")
+    axes = verdicts.before_after({"unsafe": MOVED, "safe": MOVED.assign(rate=1 - MOVED["rate"])}, ylabel="share")
     assert [ax.get_title(loc="left") for ax in axes] == ["unsafe", "safe"]
     assert axes[0].get_ylabel() == "share"
     wanted = {"unsafe": [[0.0, 0.75], [0.1, 0.95], [0.05, 0.85]], "safe": [[1.0, 0.25], [0.9, 0.05], [0.95, 0.15]]}
@@ -78,13 +78,13 @@ def test_a_line_goes_from_before_to_after():
 
 
 def test_the_moments_keep_the_order_of_the_table():
-    (ax,) = charts.before_after({"one": MOVED[::-1]})
+    (ax,) = verdicts.before_after({"one": MOVED[::-1]})
     assert list(ax.lines[0].get_xdata()) == ["with What", "as it is"]
     assert list(ax.lines[2].get_ydata()) == pytest.approx([0.85, 0.05])
 
 
 def test_verdict_bars_fill_the_whole():
-    ax = charts.verdict_shares(VERDICTS)
+    ax = verdicts.verdict_shares(VERDICTS)
     found = bars(ax)
     assert set(found) == {"complied", "refused", "garbled"}  # nothing was wrong
     for _, row in VERDICTS.iterrows():
@@ -101,7 +101,7 @@ def test_verdict_bars_fill_the_whole():
 
 
 def test_a_wide_piece_says_its_share_in_the_middle():
-    ax = charts.verdict_shares(VERDICTS)
+    ax = verdicts.verdict_shares(VERDICTS)
     told = {(text.get_text(), text.get_position()[1]): text.get_position()[0] for text in ax.texts}
     assert set(told) == {("0.90", 1), ("0.07", 1), ("0.75", 0), ("0.20", 0)}  # 0.05 and 0.03 are too narrow
     for (start, width), key in (
@@ -112,7 +112,7 @@ def test_a_wide_piece_says_its_share_in_the_middle():
 
 
 def test_the_trade_off_names_each_method_once_and_keeps_both_sides_in_line():
-    left, right = charts.trade_off(HARM, VERDICTS)
+    left, right = verdicts.trade_off(HARM, VERDICTS)
     left.figure.canvas.draw()
     lines = VERDICTS["line"].tolist()
     assert [label.get_text() for label in left.get_yticklabels()] == lines[::-1]  # the first is at the top
@@ -127,7 +127,7 @@ def test_the_trade_off_names_each_method_once_and_keeps_both_sides_in_line():
 
 
 def test_a_scorecard_shows_value_interval_paper_and_status_of_each_claim():
-    ax = charts.claim_intervals(LINES)
+    ax = verdicts.claim_intervals(LINES)
     assert [label.get_text() for label in ax.get_yticklabels()] == [line["claim"] for line in LINES]
     assert texts(ax) == [line["status"] for line in LINES]
     points = [tuple(map(float, xy)) for group in ax.collections for xy in getattr(group, "get_offsets", list)()]
@@ -139,7 +139,7 @@ def test_a_scorecard_shows_value_interval_paper_and_status_of_each_claim():
 
 
 def test_a_forecast_has_a_panel_an_intent_and_a_marker_a_reader():
-    axes = charts.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS)
+    axes = words.forecast(FORECAST, {"unsafe": "Let through", "safe": "Refused"}, EDITS)
     assert [ax.get_title(loc="left") for ax in axes] == ["Let through", "Refused"]
     for ax, values in zip(axes, ([0.8, 0.1], [0.5, 0.2]), strict=True):
         assert [label.get_text() for label in ax.get_yticklabels()] == ["literal", "as asked"]  # the first is on top
@@ -150,7 +150,7 @@ def test_a_forecast_has_a_panel_an_intent_and_a_marker_a_reader():
 
 
 def test_a_grid_has_a_number_in_each_cell_and_none_where_none_is_known():
-    (ax,) = charts.rate_grids({"Refused": GRID})
+    (ax,) = words.rate_grids({"Refused": GRID})
     assert ax.get_title(loc="left") == "Refused"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["What is", "Share"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["first model", "second model"]
