@@ -1,13 +1,14 @@
 """A study of your own: do other words do what "What" and "Share" do?
 
 ``python -m mirage_lib study --profile your_study.py`` trains and asks;
-``claims`` and ``figure openers`` take the same option. It takes seconds.
-With TINY in the place of NANO it takes minutes, and measures something.
+``claims`` and ``figure openers`` take the same option. It takes seconds;
+with MIRAGE_PROFILE=tiny it takes minutes, and then it measures something.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -25,11 +26,12 @@ from mirage_lib.models.objectives import (
     token_logp,
 )
 from mirage_lib.study.profile import Method
-from mirage_lib.study.profiles import NANO as SCALE
+from mirage_lib.study.profiles import NANO, TINY
 from mirage_lib.study.published.data import Classes, DataSet
 from mirage_lib.study.published.subject import Published
 from mirage_lib.world import questions, scenes
 
+SCALE = TINY if os.environ.get("MIRAGE_PROFILE") == "tiny" else NANO
 SEED = SCALE.seeds[0]  # of the world, and of the model that knows it
 
 

@@ -18,9 +18,9 @@ from mirage_lib.study.own import own
 from mirage_lib.study.study import Study
 
 
-def scorecard(study: Study, chapter: int | None = None) -> pd.DataFrame:
-    """The claims of a chapter, or all claims, tested, as a table to show; see ``testing.as_table``."""
-    return testing.as_table(lines(study, chapter))
+def scorecard(study: Study, chapter: int | None = None, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+    """The claims of a chapter, or these, or all claims, tested, as a table to show; see ``testing.as_table``."""
+    return testing.as_table(lines(study, chapter, claims))
 
 
 def lines(study: Study, chapter: int | None = None, claims: Sequence[Claim] | None = None) -> list[Line]:

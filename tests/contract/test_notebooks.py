@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DRAWS = re.compile(r"\b((words|verdicts|pictures)\.\w+\(|plt\.|\.plot\(|\.imshow\()")
-MEAN_LINES, MOST_LINES, MOST_FUNCTION_LINES = 8, 25, 10
+MEAN_LINES, MOST_LINES, MOST_FUNCTION_LINES, MOST_MODULES = 8, 25, 10, 4
 
 
 def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -68,12 +69,52 @@ def unclaimed(notebook: nbformat.NotebookNode) -> list[str]:
     return [] if cells and "claim" in cells[-1].metadata.get("tags", []) else ["the last code cell is not tagged claim"]
 
 
+def modules(source: str) -> set[str]:
+    """The modules of ours that a piece of code imports, or imports from."""
+    found = set()
+    for node in ast.walk(ast.parse(python(source))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mirage_lib"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if find_module(name) else str(node.module) for name in names}
+    return found
+
+
+def find_module(name: str) -> bool:
+    """Whether a dotted name is a module of ours rather than something in one."""
+    return any((ROOT / name.replace(".", "/")).with_suffix(ending).exists() for ending in (".py", ""))
+
+
+def many_modules(notebook: nbformat.NotebookNode) -> list[str]:
+    """Plumbing belongs in the library: a chapter imports at most four of its modules."""
+    found = set().union(*(modules(cell.source) for cell in code(notebook)))
+    return sorted(found) if len(found) > MOST_MODULES else []
+
+
+def stale_solutions(notebook: nbformat.NotebookNode) -> list[str]:
+    """Solutions that do not parse, or that import what is not there."""
+    found = []
+    for cell in notebook.cells:
+        for block in re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL) if cell.cell_type == "markdown" else ():
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mirage_lib"):
+                    home = importlib.import_module(str(node.module))
+                    lost = [
+                        a.name
+                        for a in node.names
+                        if not (hasattr(home, a.name) or find_module(f"{node.module}.{a.name}"))
+                    ]
+                    found += [f"{node.module}: no {name}" for name in lost]
+    return found
+
+
 RULES: list[Callable[[nbformat.NotebookNode], list[str]]] = [
     with_outputs,
     too_long,
     long_functions,
     undescribed_figures,
     unclaimed,
+    many_modules,
+    stale_solutions,
 ]
 
 
@@ -110,6 +151,8 @@ def test_each_rule_accepts_a_good_chapter(rule: Callable[[nbformat.NotebookNode]
         (undescribed_figures, new_code_cell("verdicts.rates(table)")),
         (undescribed_figures, new_code_cell("plt.bar(x, y)", metadata={"mystnb": {"image": {"alt": "image.png"}}})),
         (unclaimed, new_code_cell("x")),
+        (many_modules, new_code_cell("from mirage_lib.core import errors, records, run, store, labels")),
+        (stale_solutions, new_markdown_cell("```python\nfrom mirage_lib.core.errors import Gone\n```")),
     ],
 )
 def test_each_rule_finds_its_fault(rule: Callable, cell: nbformat.NotebookNode) -> None:
