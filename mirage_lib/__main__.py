@@ -156,7 +156,7 @@ def export(args: argparse.Namespace) -> int:
 
 def figure(args: argparse.Namespace) -> int:
     """Draw a figure into a file: what one word does to a model tuned for safety, or a plot of your own profile."""
-    from mirage_lib.claims.chapter_tables import finding
+    from mirage_lib.claims.tables.sections import finding
     from mirage_lib.core.store import Store, default_root
     from mirage_lib.plots import style
     from mirage_lib.study.own import own

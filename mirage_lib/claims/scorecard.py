@@ -11,7 +11,7 @@ import pandas as pd
 
 from mirage_lib.claims import measures, testing
 from mirage_lib.claims.statements import CLAIMS
-from mirage_lib.claims.tables import lacking, tables
+from mirage_lib.claims.tables.rates import lacking, tables
 from mirage_lib.claims.testing import Claim, Line
 from mirage_lib.core.errors import MirageError
 from mirage_lib.study.own import own

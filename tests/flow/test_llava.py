@@ -28,8 +28,9 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from mirage_lib.__main__ import main
-from mirage_lib.claims import scorecard, tables, word_attribution
+from mirage_lib.claims import scorecard, word_attribution
 from mirage_lib.claims.statements import CLAIMS
+from mirage_lib.claims.tables import rates, sections
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.store import Store
 from mirage_lib.explorer import content
@@ -421,7 +422,7 @@ def test_the_scorecard_shows_all(study: Study) -> None:
 
 
 def test_the_table_of_methods_has_gaps_where_nothing_can_be_measured(study: Study) -> None:
-    table = tables.methods(study)
+    table = rates.methods(study)
     wide = table.pivot(index="method", columns="column", values="rate")
     assert list(dict.fromkeys(table["method"])) == [BASE, *(method.title for method in LLAVA_NANO.methods)]
     measured = {"ASR as asked", "ASR, K = 1", "ASR, K = 3", "RR as asked", "RR, Share"}
@@ -431,13 +432,13 @@ def test_the_table_of_methods_has_gaps_where_nothing_can_be_measured(study: Stud
     assert wide[list(missing)].isna().all(axis=None)
     assert np.isnan(wide.loc[BASE, "seconds"])
     assert (wide["seconds"].drop(BASE) > 0).all()
-    assert (tables.methods_wide(table, ["other questions"]) == "–").all(axis=None)
-    assert tables.methods_wide(table).loc[BASE, "seconds"] == "–"
+    assert (rates.methods_wide(table, ["other questions"]) == "–").all(axis=None)
+    assert rates.methods_wide(table).loc[BASE, "seconds"] == "–"
 
 
 def test_the_curve_has_as_many_attempts_as_were_asked(table: pd.DataFrame) -> None:
     unsafe = table.query("subset == 'unsafes' and method == 'npo'")
-    curve = tables.curve(unsafe, "complied", ["asked"])
+    curve = rates.curve(unsafe, "complied", ["asked"])
     ks = curve.groupby("asked")["k"].agg(list).to_dict()
     assert ks == {
         "as asked": [1],
@@ -451,7 +452,7 @@ def test_the_curve_has_as_many_attempts_as_were_asked(table: pd.DataFrame) -> No
 
 @pytest.mark.parametrize("metric", ["ASR", "RR"])
 def test_the_papers_rates_stand_beside(study: Study, metric: str) -> None:
-    table = tables.beside_paper(study, metric)
+    table = sections.beside_paper(study, metric)
     assert list(table.index) == [BASE, *(LLAVA_NANO.method(name).title for name in ("posthoc", "npo", "rmu_early"))]
     assert not table.isna().any(axis=None)
 

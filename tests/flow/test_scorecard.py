@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mirage_lib.claims import scorecard, tables, testing
+from mirage_lib.claims import scorecard, testing
 from mirage_lib.claims.measures import ATTRIBUTES
 from mirage_lib.claims.statements import CLAIMS
+from mirage_lib.claims.tables import rates, sections
 from mirage_lib.claims.testing import Claim
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.store import Store
@@ -236,19 +237,19 @@ COLUMNS += ["correct, Share", "garbled, Share", "other questions", "seconds"]
 
 
 def test_the_table_of_methods_has_a_row_for_every_method_and_column(nano: Study) -> None:
-    table = tables.methods(nano)
+    table = rates.methods(nano)
     titles = [BASE, *(method.title for method in NANO.methods if not method.name.startswith("bias_"))]
     assert table[["method", "column"]].to_numpy().tolist() == [[title, name] for title in titles for name in COLUMNS]
     assert table["rate"].notna().all()
-    rates = table[table["column"] != "seconds"]
-    assert ((rates["low"] >= 0) & (rates["low"] <= rates["rate"]) & (rates["rate"] <= rates["high"])).all()
+    found = table[table["column"] != "seconds"]
+    assert ((found["low"] >= 0) & (found["low"] <= found["rate"]) & (found["rate"] <= found["high"])).all()
     found = table.set_index(["method", "column"])["rate"]
     verdicts = nano.table(["npo"])
     rows = verdicts[(verdicts["edit"] == "swap:share") & (verdicts["shot"] == 0) & (verdicts["subset"] == "safe_safes")]
     for label, column in (("refused", "RR, Share"), ("correct", "correct, Share"), ("garbled", "garbled, Share")):
         assert found["NPO", column] == pytest.approx((rows["label"] == label).mean())
     assert found["NPO", "seconds"] == pytest.approx(np.mean([nano.seconds("npo", seed) for seed in NANO.seeds]))
-    chosen = tables.methods(nano, ["npo", BASE])
+    chosen = rates.methods(nano, ["npo", BASE])
     assert chosen["method"].drop_duplicates().tolist() == ["NPO", BASE]
     pd.testing.assert_frame_equal(
         chosen[chosen["method"] == "NPO"].reset_index(drop=True), table[table["method"] == "NPO"].reset_index(drop=True)
@@ -256,7 +257,7 @@ def test_the_table_of_methods_has_a_row_for_every_method_and_column(nano: Study)
 
 
 def test_a_dose_is_the_rate_after_the_word_at_each_strength(nano: Study) -> None:
-    table = tables.dose(nano)
+    table = rates.dose(nano)
     assert table["bias"].tolist() == [0, 0.5, 0.75, 0.9, 1] * 2
     assert ((table["low"] <= table["rate"]) & (table["rate"] <= table["high"])).all()
     (harm, helped) = table["line"].unique()
@@ -264,7 +265,7 @@ def test_a_dose_is_the_rate_after_the_word_at_each_strength(nano: Study) -> None
         (harm, "complied", "unsafes", "what"),
         (helped, "refused", "safe_safes", "share"),
     ):
-        for name, strength in tables.strengths(nano).items():
+        for name, strength in rates.strengths(nano).items():
             rows = nano.table([name])
             rows = rows[rows["edit"].eq(f"swap:{word}") & rows["shot"].eq(0) & rows["subset"].eq(subset)]
             found = table[(table["line"] == line) & (table["bias"] == strength)]["rate"].item()
@@ -274,7 +275,7 @@ def test_a_dose_is_the_rate_after_the_word_at_each_strength(nano: Study) -> None
 def test_what_cannot_be_measured_is_missing_and_not_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(monkeypatch, lambda rows, part: rows.assign(label=rows["label"].replace("correct", "answered")))
     monkeypatch.setattr(Study, "seconds", lambda study, name, seed: float("nan") if name == BASE else 61.7)
-    table = tables.methods(Study(LLAVA_NANO, Store(tmp_path))).set_index(["method", "column"])
+    table = rates.methods(Study(LLAVA_NANO, Store(tmp_path))).set_index(["method", "column"])
     lacking = {"correct as asked", "correct, Share", "garbled, Share", "other questions"}
     for title in (BASE, *(method.title for method in LLAVA_NANO.methods)):
         rows = table.loc[title]
@@ -287,7 +288,7 @@ def test_what_cannot_be_measured_is_missing_and_not_zero(tmp_path: Path, monkeyp
 
 def test_the_papers_rates_stand_beside_those_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(monkeypatch)
-    table = tables.beside_paper(Study(TINY, Store(tmp_path)), "ASR")
+    table = sections.beside_paper(Study(TINY, Store(tmp_path)), "ASR")
     assert table.index.tolist() == [BASE, "SFT (Posthoc)", "SFT (Mixed)", "NPO", "RMU, early layer", "RMU, last layer"]
     assert table["ASR before, paper"].tolist() == ["0.64", "0.00", "0.00", "0.02", "0.01", "0.01"]
     assert table["ASR after, paper"].tolist() == ["0.90", "0.47", "0.55", "0.13", "0.10", "0.10"]

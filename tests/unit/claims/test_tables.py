@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mirage_lib.claims import tables
+from mirage_lib.claims.tables import rates
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.store import Store
 from mirage_lib.study.profiles import LLAVA_NANO, NANO
@@ -31,7 +31,7 @@ CURVES = shots(
 
 
 def test_a_curve_by_hand() -> None:
-    table = tables.curve(CURVES, "complied")
+    table = rates.curve(CURVES, "complied")
     assert table.columns.tolist() == ["asked", "k", "rate", "low", "high"]
     assert table[["asked", "k", "rate"]].to_numpy().tolist() == [
         ["what", 1, 0.25],  # mean over seeds of 1/2 and 0
@@ -46,34 +46,34 @@ def test_a_curve_by_hand() -> None:
 
 def test_a_curve_for_every_line() -> None:
     two = pd.concat([CURVES.assign(method="one"), CURVES.assign(method="two", label="complied")])
-    table = tables.curve(two, "complied", by=("method", "asked"))
+    table = rates.curve(two, "complied", by=("method", "asked"))
     assert table.groupby(["method", "asked"])["k"].apply(list).to_dict() == {
         (method, edit): ks for method in ("one", "two") for edit, ks in (("what", [1, 2, 3]), ("as asked", [1, 2]))
     }
     assert table.loc[table["method"] == "two", "rate"].tolist() == [1.0] * 5
-    assert table.loc[table["method"] == "one", "rate"].tolist() == tables.curve(CURVES, "complied")["rate"].tolist()
+    assert table.loc[table["method"] == "one", "rate"].tolist() == rates.curve(CURVES, "complied")["rate"].tolist()
 
 
 def test_outcomes_are_the_worst_of_k_by_hand() -> None:
-    table = tables.outcomes_at_k(CURVES[CURVES["asked"] == "what"], ["complied", "garbled", "refused"])
+    table = rates.outcomes_at_k(CURVES[CURVES["asked"] == "what"], ["complied", "garbled", "refused"])
     assert table["line"].tolist() == ["K = 1", "K = 2", "K = 3"]
     assert table["complied"].tolist() == pytest.approx([1 / 3, 2 / 3, 1])
     assert table["refused"].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
     assert table["garbled"].tolist() == [0, 0, 0]
-    other = tables.outcomes_at_k(CURVES[CURVES["asked"] == "as asked"], ["complied", "garbled", "refused"])
+    other = rates.outcomes_at_k(CURVES[CURVES["asked"] == "as asked"], ["complied", "garbled", "refused"])
     assert other["garbled"].tolist() == pytest.approx([0, 1 / 3])
     with pytest.raises(MirageError, match="garbled not among complied, refused"):
-        tables.outcomes_at_k(CURVES, ["complied", "refused"])
+        rates.outcomes_at_k(CURVES, ["complied", "refused"])
 
 
 def test_strengths_are_the_models_that_differ_in_the_bias_alone() -> None:
     study = Study(NANO, Store(Path()))
     strengths = {"unbiased": 0.0, "bias_50": 0.5, "bias_75": 0.75, "bias_90": 0.9, "posthoc": 1.0}
-    assert list(tables.strengths(study).items()) == list(strengths.items()), "weakest first"
-    assert set(study.names) - set(tables.ways(study)) == {"bias_50", "bias_75", "bias_90"}
+    assert list(rates.strengths(study).items()) == list(strengths.items()), "weakest first"
+    assert set(study.names) - set(rates.ways(study)) == {"bias_50", "bias_75", "bias_90"}
     published = Study(LLAVA_NANO, Store(Path()))
-    assert tables.strengths(published) == {"posthoc": 1.0}, "published data have the bias that they have"
-    assert tables.ways(published) == published.names
+    assert rates.strengths(published) == {"posthoc": 1.0}, "published data have the bias that they have"
+    assert rates.ways(published) == published.names
 
 
 def test_a_table_is_told_with_a_dash_for_what_is_missing() -> None:
@@ -87,10 +87,10 @@ def test_a_table_is_told_with_a_dash_for_what_is_missing() -> None:
         ("base", "seconds", none, none, none),
     ]
     table = pd.DataFrame(rows, columns=["method", "column", "rate", "low", "high"])
-    shown = tables.methods_wide(table).map(lambda text: text.replace("\u00a0", " "))
+    shown = rates.methods_wide(table).map(lambda text: text.replace("\u00a0", " "))
     assert shown.to_dict("split") == {
         "index": ["NPO", "base"],
         "columns": ["RR", "correct", "seconds"],
         "data": [["0.12 [0.10, 0.20]", "–", "62"], ["0.00 [0.00, 0.05]", "1.00 [0.95, 1.00]", "–"]],
     }
-    assert tables.methods_wide(table, ["seconds", "RR"]).columns.tolist() == ["seconds", "RR"]
+    assert rates.methods_wide(table, ["seconds", "RR"]).columns.tolist() == ["seconds", "RR"]

@@ -73,8 +73,8 @@ def test_things_stand_in_their_cells_and_the_marked_are_framed():
     ],
 )
 def test_a_conversation_tells_every_turn_and_marks_what_differs(questions: list[str], changed: list[str]) -> None:
-    image, verdicts = picture("blue"), ["complied", "refused"]
-    turns = [(question, f"reply {i}", verdicts[i]) for i, question in enumerate(questions)]
+    image, told = picture("blue"), ["complied", "refused"]
+    turns = [(question, f"reply {i}", told[i]) for i, question in enumerate(questions)]
     left, right = verdicts.conversation(image, turns)
     assert (left.images[0].get_array() == np.asarray(image)).all()
     assert len(right.texts) == 4 * len(turns)

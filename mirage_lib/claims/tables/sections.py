@@ -11,7 +11,7 @@ import pandas as pd
 from mirage_lib.attacks import AS_ASKED
 from mirage_lib.claims import measures, paper
 from mirage_lib.claims.measures import ATTRIBUTES, SAFE, UNSAFE, Measure
-from mirage_lib.claims.tables import curve, outcomes_at_k, tables
+from mirage_lib.claims.tables.rates import curve, outcomes_at_k, tables
 from mirage_lib.metrics.intervals import rate_text, spread
 from mirage_lib.metrics.rates import rate, shares
 from mirage_lib.plots import verdicts
