@@ -30,6 +30,7 @@ def study(args: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers run side by side, one thread each
     start = time.perf_counter()
     from mirage_lib.core.store import Store, default_root
+    from mirage_lib.explorer.content import extras
     from mirage_lib.study.parallel import make_all
     from mirage_lib.study.profiles import named_profile
     from mirage_lib.study.study import Study
@@ -38,7 +39,8 @@ def study(args: argparse.Namespace) -> int:
     store = Store(args.store or default_root(), remake_damaged=args.remake_damaged)
     store.prepare()  # report an unusable store before any worker starts
     print_older(store)
-    outcome = make_all(Study(profile, store), args.workers)
+    whole = Study(profile, store)
+    outcome = make_all(whole, args.workers, extras(whole))
     seconds = time.perf_counter() - start
     print(f"{len(outcome.made)} runs made, {len(outcome.found)} found, {len(outcome.failed)} failed, {seconds:.0f} s.")
     for reason in dict.fromkeys(outcome.failed.values()):

@@ -19,6 +19,7 @@ from mirage_lib.explorer.laboratory_content import write_laboratory_content
 from mirage_lib.explorer.opener_questions import write_opener_questions
 from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import write_published_content
+from mirage_lib.study.parallel import Extra
 from mirage_lib.study.redaction import shows_harm
 from mirage_lib.study.study import BASE, Study
 
@@ -50,6 +51,32 @@ def files(study: Study) -> Path:
     return study.folder(run, f"explorer {seed}")
 
 
+def extras(study: Study) -> list[Extra]:
+    """What ``study.parallel.make_all`` may make beside the models: each model's replies under every opener."""
+    subject: Any = study.profile.subject
+    if not subject.drawn:
+        return []
+    seed, size = study.profile.seeds[0], 2.5 * subject.work()["attack"]
+    return [Extra("openers", (name, seed), make_openers, size) for name in _names(study) if not _asked(study, name)]
+
+
+def make_openers(study: Study, name: str, seed: int) -> None:
+    """Ask a model the questions under every opener, and judge the replies."""
+    study.trained(name, seed)
+    study.folder(_opener_runs(study, name)["verdicts"], f"{name} {seed}")
+
+
+def _asked(study: Study, name: str) -> bool:
+    return all(run.find(study.store) for run in _opener_runs(study, name).values())
+
+
+def _opener_runs(study: Study, name: str) -> dict[str, Run]:
+    subject: Any = study.profile.subject
+    seed = study.profile.seeds[0]
+    questions = Run("questions", write_opener_questions, {"seed": seed, "test": subject.test, "shots": subject.shots})
+    return study.verdicts_runs(name, seed, questions, "openers")
+
+
 def content_run(study: Study) -> Run:
     """The run that writes what the explorer of this study shows."""
     subject: Any = study.profile.subject
@@ -62,8 +89,7 @@ def content_run(study: Study) -> Run:
         seen = {"picture": subject.reader, "shows_harm": shows_harm()}
         return Run("explorer", write_published_content, {**shared, "asked": asked, **how, **seen})
     world = {"seed": seed, "test": subject.test, "shots": subject.shots}
-    questions = Run("questions", write_opener_questions, world)
-    asked = {name: study.verdicts_runs(name, seed, questions, "openers") for name in names}
+    asked = {name: _opener_runs(study, name) for name in names}
     models = {name: study.model_inputs(name, seed) for name in names}
     judge = next(judge for judge in subject.judges if judge.name == subject.judge)
     how = {"kinds": {name: ON_PAGE[name] for name in names}, "judge": judge, "decoding": study.profile.decoding}

@@ -7,7 +7,7 @@ continues with the next one. A picture that cannot be read becomes an error in i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -42,22 +42,30 @@ def replies(
 ) -> list[Reply]:
     """One reply per example and attempt: all first attempts in the order of the examples, then all second ones.
 
-    With ``out``, finished batches are kept there and reused; only the rest is generated. The same call with the
-    same ``decoding`` gives the same replies, however often it was stopped.
+    A greedy model is asked the same question about the same picture only once. With ``out``, finished batches are kept
+    there and reused; only the rest is generated. The same call with the same ``decoding`` gives the same replies,
+    however often it was stopped.
     """
-    length = {i: len(example.prompt) for i, example in enumerate(examples)}
+    alike: dict[object, list[Example]] = {}
+    for example in examples:
+        alike.setdefault((example.image, example.prompt) if decoding.temperature == 0 else example.id, []).append(
+            example
+        )
+    length = {i: len(same[0].prompt) for i, same in enumerate(alike.values())}
     order = sorted(length, key=lambda i: length[i])  # similar lengths together: less padding
     chunks = [order[i : i + decoding.batch] for i in range(0, len(order), decoding.batch)]
     jobs = [(attempt, n, chunk) for attempt in range(decoding.attempts) for n, chunk in enumerate(chunks)]
-    made: list[Reply] = []
+    groups, made = list(alike.values()), list[Reply]()
     with tqdm(total=len(jobs), desc="replies", unit="batch", delay=2, leave=False, disable=progress is not None) as bar:
         for done, (attempt, n, chunk) in enumerate(jobs, start=1):
             part = out / f"part-{attempt:02d}-{n:05d}.parquet" if out else None
-            rows = [examples[i] for i in chunk]
+            rows = [groups[i][0] for i in chunk]
             made += _kept(part, rows, vlm.name, decoding) or _answer(vlm, rows, decoding, attempt, n, part)
             bar.update()
             if progress:
                 progress(done, len(jobs))
+    others = {same[0].id: same[1:] for same in groups if len(same) > 1}
+    made += [replace(reply, example_id=one.id) for reply in made for one in others.get(reply.example_id, ())]
     place = {example.id: i for i, example in enumerate(examples)}
     return sorted(made, key=lambda reply: (reply.attempt, place[reply.example_id]))
 

@@ -1,21 +1,24 @@
-"""Makes every run of a study in parallel worker processes, with one progress bar.
+"""Makes every run of a study on an executor, in waves: the bases first, each seed's models after its base, then extras.
 
-``make_all`` returns which runs were found, made or failed. A failed run stops only the runs that need it. Call it
-again, and it goes on where it stopped.
+``make_all`` takes any ``concurrent.futures`` executor; by default it starts one worker process per processor. Workers
+say how far they are in small files below the store, so they need not share anything else. A failed run stops only the
+runs that need it. Call it again, and it goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import multiprocessing
 import os
-import queue
 import signal
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
@@ -28,11 +31,23 @@ from mirage_lib.study.study import BASE, Study
 log = logging.getLogger(__name__)
 
 Task = tuple[str, int]  # method and seed
+TOLD = ".progress"  # the folder of the store with a file for each task at work
+PAUSE = 0.2  # seconds between two looks at it
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Work for one model beyond its verdicts, such as what the explorer shows of it."""
+
+    title: str  # of the kind of work, e.g. "openers"
+    task: Task  # the model that it needs
+    make: Callable[[Study, str, int], object]  # a function of a module, so that a worker can import it
+    size: float  # in tuning steps
 
 
 @dataclass
 class Outcome:
-    """What became of a study's runs."""
+    """What became of a study's runs; extras are named only if they failed."""
 
     found: list[Task] = field(default_factory=list)
     made: list[Task] = field(default_factory=list)
@@ -47,71 +62,94 @@ def default_workers() -> int:
     return min(8, allowed)
 
 
-def make_all(study: Study, workers: int | None = None) -> Outcome:
-    """Make every model of the profile for every seed, and its verdicts, unless they are in the store.
+def make_all(
+    study: Study, workers: int | None = None, extras: Sequence[Extra] = (), executor: Executor | None = None
+) -> Outcome:
+    """Make every model of the profile for every seed, and its verdicts, unless they are in the store; then the extras.
 
-    Bases come first; a method waits for its base. A failed run raises nothing, but is in ``Outcome.failed``. If no run
-    can be made at all, raises MirageError that lists everything missing.
+    A failed run raises nothing, but is in ``Outcome.failed``. If no run can be made at all, raises MirageError that
+    lists everything missing.
     """
     study.profile.subject.ready(computing=False)
-    names = [BASE, *(method.name for method in study.profile.methods)]
     outcome, todo = Outcome(), []
-    for task in ((name, seed) for name in names for seed in study.profile.seeds):
+    for task in ((name, seed) for name in study.names for seed in study.profile.seeds):
         (outcome.found if study.found(*task) else todo).append(task)
-    if not todo:
+    if not todo and not extras:
         return outcome
     study.profile.subject.ready()
-    context = multiprocessing.get_context("spawn")
-    count = min(workers or default_workers(), len(todo))
-    with context.Manager() as manager, _Bar(study.profile, todo) as bar:
-        told = manager.Queue()
-        settings = (study.profile, str(study.store.root), study.store.remake_damaged, told)
-        with ProcessPoolExecutor(count, context, _begin) as pool:
-            try:
-                for task, error in _schedule(pool, settings, todo, bar, told):
-                    if error:
-                        outcome.failed[task] = error
-                    else:
-                        outcome.made.append(task)
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
+    jobs = [_Job(name, seed, _make_model, (BASE, seed) if name != BASE else None) for name, seed in todo]
+    jobs += [_Job(f"{one.title} of {one.task[0]}", one.task[1], one.make, one.task) for one in extras]
+    sizes = {one.title: one.size for one in extras}
+    with _Bar(study, jobs, sizes) as bar, _pool(executor, min(workers or default_workers(), len(jobs))) as pool:
+        for job, error in _schedule(pool, study, jobs, bar):
+            if error:
+                outcome.failed[job.task] = error
+            elif job.make is _make_model:
+                outcome.made.append(job.task)
     return outcome
 
 
-def _schedule(
-    pool: ProcessPoolExecutor, settings: Any, todo: list[Task], bar: _Bar, told: Any
-) -> Iterator[tuple[Task, str]]:
-    """Submit the bases, and each base's methods when it is done. Yields every task with its error, "" if none."""
-    bases = {seed for name, seed in todo if name == BASE}
-    waiting = {seed: [task for task in todo if task[0] != BASE and task[1] == seed] for seed in bases}
-    ready = [(name, seed) for name, seed in todo if name == BASE or seed not in bases]
-    running: dict[Future, Task] = {}
-    while ready or running:
-        for task in ready:
-            running[_submit(pool, settings, task)] = task
-        ready = []
-        done, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-        bar.drain(told)
+@dataclass(frozen=True)
+class _Job:
+    name: str
+    seed: int
+    make: Callable[[Study, str, int], object]
+    needs: Task | None  # must be done before
+
+    @property
+    def task(self) -> Task:
+        return self.name, self.seed
+
+
+def _make_model(study: Study, name: str, seed: int) -> None:
+    study.make(name, seed)
+
+
+@contextlib.contextmanager
+def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
+    """The executor given, or worker processes that end with an interruption of this one."""
+    if executor is not None:
+        yield executor
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin) as pool:
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _schedule(pool: Executor, study: Study, jobs: list[_Job], bar: _Bar) -> Iterator[tuple[_Job, str]]:
+    """Submit each job once what it needs is done. Yields every job with its error, "" if none."""
+    waiting, running = list(jobs), dict[Future, _Job]()
+    undone = {job.task for job in jobs}
+    lost = dict[Task, str]()
+    while waiting or running:
+        for job in [job for job in waiting if job.needs not in undone]:
+            waiting.remove(job)
+            if job.needs in lost:
+                undone.discard(job.task)
+                lost[job.task] = f"not made, because {lost[job.needs]} of its seed was not."
+                yield job, lost[job.task]
+            else:
+                running[_submit(pool, study, job)] = job
+        done, _ = wait(running, timeout=PAUSE, return_when=FIRST_COMPLETED)
+        bar.look()
         for future in done:
-            task = running.pop(future)
-            error = _reason(future)
-            bar.finish(task)
-            yield task, error
-            if task[0] == BASE:
-                after = waiting.pop(task[1])
-                if error:
-                    for other in after:
-                        yield other, "not made, because the base model of its seed was not."
-                else:
-                    ready += after
+            job, error = running.pop(future), _reason(future)
+            undone.discard(job.task)
+            if error:
+                lost[job.task] = "the base model" if job.name == BASE else job.name
+            bar.finish(job)
+            yield job, error
 
 
-def _submit(pool: ProcessPoolExecutor, settings: Any, task: Task) -> Future:
+def _submit(pool: Executor, study: Study, job: _Job) -> Future:
     try:
-        return pool.submit(_work, settings, task)
+        store = study.store
+        return pool.submit(_work, study.profile, str(store.root), store.remake_damaged, job)
     except BrokenProcessPool as error:  # a worker died since the last check, and the pool takes no more tasks
         broken: Future = Future()
         broken.set_exception(error)
@@ -135,34 +173,53 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers when it is interrupted
 
 
-def _work(settings: Any, task: Task) -> None:
-    profile, root, remake_damaged, told = settings
-    study = Study(profile, Store(root, remake_damaged), lambda name, done, total: told.put((task, name, done, total)))
-    study.make(*task)
+def _work(profile: Profile, root: str, remake_damaged: bool, job: _Job) -> None:
+    """Do one job in a worker, and keep a file that says how far it is."""
+    store = Store(root, remake_damaged)
+    path, last = _told(store, job), 0.0
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() > last + PAUSE:
+            last = time.monotonic()
+            with contextlib.suppress(OSError):  # a full disk is the store's to report
+                path.write_text(json.dumps([stage, done, total]))
+
+    try:
+        job.make(Study(profile, store, tell), job.name.rpartition(" ")[2], job.seed)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _told(store: Store, job: _Job) -> Path:
+    return store.root / TOLD / f"{job.name.replace(' ', '-')}-{job.seed}.json"
 
 
 class _Bar:
-    """One bar over all tasks. Its unit is a tuning step; other work counts as many steps as take the same time."""
+    """One bar over all jobs. Its unit is a tuning step; other work counts as many steps as take the same time."""
 
-    def __init__(self, profile: Profile, todo: list[Task]) -> None:
-        self.profile, self.work = profile, profile.subject.work()
-        self.sizes = {task: sum(self._stages(task).values()) for task in todo}
-        self.seen: dict[Task, dict[str, float]] = {task: {} for task in todo}
+    def __init__(self, study: Study, jobs: list[_Job], extras: dict[str, float]) -> None:
+        self.profile, self.store, self.work = study.profile, study.store, study.profile.subject.work()
+        self.extras, self.jobs = extras, {job.task: job for job in jobs}
+        self.sizes = {job.task: sum(self._stages(job).values()) for job in jobs}
+        self.seen: dict[Task, dict[str, float]] = {job.task: {} for job in jobs}
         self.bar = tqdm(
             total=sum(self.sizes.values()),
-            desc=f"{len(todo)} runs",
+            desc=f"{len(jobs)} runs",
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, about {remaining} to go {postfix}",
             delay=1,
         )
 
-    def _stages(self, task: Task) -> dict[str, float]:
+    def _stages(self, job: _Job) -> dict[str, float]:
         """The size of each stage, by the first word of the name that a worker reports."""
-        if task[0] != BASE:
-            return {
-                "tune": float(self.profile.method(task[0]).settings.steps),
-                **self._kinds(*self.profile.subject.parts),
-            }
-        return self._kinds("vision", BASE, *self.profile.subject.parts)
+        if job.make is not _make_model:
+            title = job.name.partition(" ")[0]
+            return {title: self.extras[title]}
+        parts = self.profile.subject.parts
+        if job.name == BASE:
+            return self._kinds("vision", BASE, *parts)
+        return {"tune": float(self.profile.method(job.name).settings.steps), **self._kinds(*parts)}
 
     def _kinds(self, *names: str) -> dict[str, float]:
         return {name: self.work[name] for name in names if name in self.work}
@@ -173,20 +230,19 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def drain(self, told: Any) -> None:
-        """Read what the workers have reported since the last call."""
-        try:
-            while True:
-                task, name, done, total = told.get_nowait()
+    def look(self) -> None:
+        """Read what the workers have reported."""
+        for task, job in self.jobs.items():
+            with contextlib.suppress(OSError, ValueError):  # no file, or one that is being written
+                name, done, total = json.loads(_told(self.store, job).read_text())
                 stage = name.split()[0]
-                self.seen[task][stage] = self._stages(task).get(stage, 0.0) * done / total
+                self.seen[task][stage] = self._stages(job).get(stage, 0.0) * done / total
                 self.bar.set_postfix_str(f"({name})", refresh=False)
-        except queue.Empty:
-            self._show()
+        self._show()
 
-    def finish(self, task: Task) -> None:
-        """Count a task as done."""
-        self.seen[task] = {"all": self.sizes[task]}
+    def finish(self, job: _Job) -> None:
+        """Count a job as done."""
+        self.seen[job.task] = {"all": self.sizes[job.task]}
         self._show()
 
     def _show(self) -> None:

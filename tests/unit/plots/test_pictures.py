@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from plots_fixture import HERE, picture, texts
 
-from mirage_lib.plots import pictures
+from mirage_lib.plots import pictures, verdicts
 from mirage_lib.plots.style import WARM
 from mirage_lib.world.scenes import render
 
