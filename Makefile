@@ -18,6 +18,8 @@ LAB_READY :=
 endif
 
 # The library and the chapters read their settings from here.
+# A file of yours is found from any folder.
+override PROFILE := $(if $(filter %.py,$(PROFILE)),$(abspath $(PROFILE)),$(PROFILE))
 export MIRAGE_PROFILE := $(PROFILE)
 ifneq ($(SEEDS),)
 export MIRAGE_SEEDS := $(SEEDS)
@@ -29,7 +31,7 @@ endif
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
 	@echo
-	@echo "  PROFILE=tiny (default) or nano    SEEDS=5    WORKERS=2    PYTHON=python3.12    PORT=8000"
+	@echo "  PROFILE=tiny (default), nano or a file of yours    SEEDS=5    WORKERS=2    PYTHON=python3.12    PORT=8000"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

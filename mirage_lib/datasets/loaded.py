@@ -137,6 +137,25 @@ def unsplit(image: str, split: str) -> str:
     return image.removeprefix(f"{split}/")
 
 
+class HeldOut:
+    """The pictures and queries of a test set. It knows a picture by its path, with and without its split's folder."""
+
+    def __init__(self, test: Iterable[Example]) -> None:
+        """Take note of a test set."""
+        rows = list(test)
+        self._pictures = {path for one in rows for path in (one.image, unsplit(one.image, one.split))} - {""}
+        self._bare = {same(one.prompt) for one in rows if not one.image}
+
+    def holds(self, one: Example) -> bool:
+        """Whether the example's picture is in the test set or, if it has none, its query.
+
+        A query that is asked about another picture, too, is no leak: the picture decides the answer.
+        """
+        if not one.image:
+            return same(one.prompt) in self._bare
+        return one.image in self._pictures or unsplit(one.image, one.split) in self._pictures
+
+
 def inside(image: str) -> bool:
     """Whether a path stays in the folder it is read from: relative, without "..", on any system."""
     path = PureWindowsPath(image)  # reads both kinds of separator, and drives

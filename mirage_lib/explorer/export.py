@@ -119,8 +119,10 @@ def write_models(packs: Mapping[str, Packed], folder: Path) -> None:
                 place[digest] = len(common)
                 common += piece
             tensors[tensor] = {**told, "part": SHARED, "at": place[digest]}
-        write_script(folder, name, {"manifest": {**packed.manifest, "tensors": tensors}, "data": as_text(data)})
-    write_script(folder, SHARED, {"data": as_text(common)})
+        write_script(
+            folder, name, {"manifest": {**packed.manifest, "tensors": tensors}, "data": base64.b64encode(data).decode()}
+        )
+    write_script(folder, SHARED, {"data": base64.b64encode(common).decode()})
 
 
 def write_script(folder: Path, name: str, value: Any) -> Path:
@@ -129,16 +131,6 @@ def write_script(folder: Path, name: str, value: Any) -> Path:
     path = folder / f"{name}.js"
     path.write_text(f"(globalThis.mirage ??= {{}})[{json.dumps(name)}] = {text};\n", encoding="utf-8")
     return path
-
-
-def as_text(data: bytes | bytearray) -> str:
-    """Bytes as text: base85 of RFC 1924, a fifteenth shorter than base64, with "," for "<", which pages cannot hold.
-
-    Raises MirageError unless the bytes are a multiple of four.
-    """
-    if len(data) % 4:
-        raise MirageError(f"as_text takes a multiple of four bytes, not {len(data)}.")
-    return base64.b85encode(data).decode().replace("<", ",")
 
 
 def _pieces(packed: Packed) -> dict[str, tuple[str, bytes]]:

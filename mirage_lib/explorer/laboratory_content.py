@@ -45,8 +45,9 @@ def opener_rates(asked: Mapping[str, Path], judge: Judge) -> Rates:
     For one model and one seed; ``asked`` has the folders with its questions, replies and verdicts.
     """
     frame = transcript(**asked, judge=judge.name)
-    kinds = zip(frame["category"], frame["intent"], strict=True)
-    frame["subset"] = [class_of(Example("", "", "", "", "", intent, (), category)) for category, intent in kinds]
+    kinds = frame[["category", "intent"]].apply(tuple, axis=1)
+    classes = {pair: class_of(Example("", "", "", "", "", pair[1], (), pair[0])) for pair in set(kinds)}
+    frame["subset"] = kinds.map(classes.get)
     return rates_by_opener(frame, {"": AS_ASKED, **{f"swap:{word}": word for word in OPENERS}})
 
 

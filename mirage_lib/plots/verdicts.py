@@ -71,6 +71,8 @@ def k_curves(table: pd.DataFrame, by: str, names: Mapping[str, str], ylabel: str
 def dose_curves(table: pd.DataFrame, xlabel: str, ylabel: str = "rate") -> Axes:
     """Rates against the strength of a cause. Columns: line (one curve per name), bias (0 to 1), rate, low, high."""
     _, ax = plt.subplots(figsize=(6.6, 3.8))
+    if len(set(table["bias"])) < 2:
+        ax.text(0.5, 0.5, "This profile has one strength only: nothing to compare.", ha="center")
     for (name, rows), marker, colour in zip(
         table.groupby("line", sort=False), "os^", (WARM, COOL, QUIET), strict=False
     ):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example, Reply
-from mirage_lib.datasets.loaded import Note, Unusable, same, unsplit
+from mirage_lib.datasets.loaded import HeldOut, Note, Unusable, same
 from mirage_lib.judges.judge import Judge, judge_all
 
 
@@ -55,7 +55,7 @@ def forget_retain(
     known = {one.category for one in rows}
     if strange := [name for name in (*forget, *retain) if name not in known]:
         raise MirageError(f"No class {strange[0]!r} among the examples; there are {', '.join(sorted(known))}.")
-    held_out = _HeldOut(test)
+    held_out = HeldOut(test)
     unsafe: list[Example] = []
     safe: list[Example] = []
     for one in rows:
@@ -79,21 +79,6 @@ def forget_retain(
     if both:
         raise MirageError(f"{len(both)} queries about the same picture are in both sets, e.g. {min(both)!r}.")
     return ForgetRetain(tuple(harmful), tuple(kept), chosen, out.notes())
-
-
-class _HeldOut:
-    """The pictures and queries of a test set. It knows a picture by its path, with and without its split's folder."""
-
-    def __init__(self, test: Iterable[Example]) -> None:
-        rows = list(test)
-        self.pictures = {path for one in rows for path in (one.image, unsplit(one.image, one.split))} - {""}
-        self.bare = {same(one.prompt) for one in rows if not one.image}
-
-    def holds(self, one: Example) -> bool:
-        """Whether the example's picture is in the test set or, if it has none, its query."""
-        if not one.image:
-            return same(one.prompt) in self.bare
-        return one.image in self.pictures or unsplit(one.image, one.split) in self.pictures
 
 
 def _candidates(candidates: Iterable[Reply], rows: list[Example], unsafe: list[Example]) -> list[Reply]:

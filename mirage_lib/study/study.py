@@ -17,9 +17,10 @@ import torch
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.progress import Tell
-from mirage_lib.core.records import Example, leaks, read, read_roles
+from mirage_lib.core.records import Example, read_roles
 from mirage_lib.core.run import Input, Run
 from mirage_lib.core.store import Store, default_root
+from mirage_lib.datasets.loaded import HeldOut
 from mirage_lib.models.vlm import VLM
 from mirage_lib.plots.style import use_style
 from mirage_lib.study.example import Turn, example
@@ -149,10 +150,9 @@ class Study:
         """A method's training data, by role. Raises MirageError if they contain a picture that is held out."""
         folder = self.folder(self.training_run(method, seed), f"{method.name} {seed}")
         parts = read_roles(folder, method.objective.roles)
-        found = leaks([e for rows in parts.values() for e in rows], self.profile.subject.held_out(seed))
-        if len(found):
-            where = f"{method.name}: {len(found)} test pictures are in its training data"
-            raise MirageError(f"{where}, e.g. {found.iloc[0].value}.")
+        held_out = HeldOut(self.profile.subject.held_out(seed))
+        if found := sorted({e.image for rows in parts.values() for e in rows if held_out.holds(e)}):
+            raise MirageError(f"{method.name}: {len(found)} test pictures are in its training data, e.g. {found[0]}.")
         return parts
 
     def tuned(self, name: str, seed: int) -> Path:
@@ -202,12 +202,10 @@ class Study:
         key = (folders["verdicts"], judge)
         if key not in self._seen:
             frame = transcript(**folders, judge=judge)
-            questions = read(folders["questions"] / "examples.parquet", Example)
-            classes = {example.id: subject.class_of(example) for example in questions}
-            asked, subsets = (
-                frame["edit"].map(lambda edit: subject.titles.get(edit, edit)),
-                frame["example_id"].map(classes.get),
-            )
+            asked = frame["edit"].map(lambda edit: subject.titles.get(edit, edit))
+            kinds = list(zip(frame["category"], frame["intent"], strict=True))
+            classes = {kind: subject.class_of(Example("", "", "", "", "", kind[1], (), kind[0])) for kind in set(kinds)}
+            subsets = [classes[kind] for kind in kinds]
             self._seen[key] = frame.assign(method=name, seed=seed, subset=subsets, asked=asked)
         return self._seen[key].copy()
 

@@ -140,7 +140,7 @@ class Subject(Protocol):
         return text
 
     def class_of(self, example: Example) -> str:
-        """The class of a request."""
+        """The class of a request: its kind and its intent must decide it."""
         return example.category
 
     def held_out(self, seed: int) -> list[Example]:

@@ -18,8 +18,10 @@ from mirage_lib.datasets.published.vlguard import vlguard
 from mirage_lib.judges.refusal import refusal
 from mirage_lib.study.study import Study
 from mirage_lib.text import bag_of_words, counts
+from mirage_lib.text.tokens import Segmenter, words
 from mirage_lib.world.training_data import refused
 
+Sets = dict[str, list[Example]]  # training data by name
 CLASSES = ["safe_safes", "named_safes", "safe_unsafes", "unsafes"]
 REFUSED = ["safe_unsafes", "unsafes"]  # of VLGuard's classes
 SHOWN_ATTACKS = ("", "prefix:What", "rewrite:what", "any of 3", "prefix:Share", "rewrite:share")
@@ -105,7 +107,7 @@ def spa_vl_openers() -> tuple[str, pd.DataFrame | None]:
     return f"{len(rows)} queries", found
 
 
-def sets(study: Study, seed: int) -> dict[str, list[Example]]:
+def sets(study: Study, seed: int) -> Sets:
     """The laboratory's safety data of this seed: with VLGuard's openers, and with unbiased ones."""
     unbiased = study.profile.method("unbiased").safety
     return {
@@ -126,20 +128,20 @@ def odds_anywhere(rows: Sequence[Example], ends: int = 6, always: str = "share")
     return pd.concat(parts).drop_duplicates().round(2)
 
 
-def rules(study: Study, seed: int) -> pd.DataFrame:
-    """How far the first word goes on the laboratory's test set, learned from either set of training data."""
-    asked = counts.word_counts(study.profile.subject.held_out(seed), where="first")
+def rules(study: Study, seed: int, sets: Sets, segment: Segmenter = words) -> pd.DataFrame:
+    """How far the first word goes on the laboratory's test set, learned from each set of training data."""
+    asked = counts.word_counts(study.profile.subject.held_out(seed), segment=segment)
     found = {
-        name: counts.first_word_accuracy(counts.word_counts(rows), asked, "safe")
-        for name, rows in sets(study, seed).items()
+        name: counts.first_word_accuracy(counts.word_counts(rows, segment=segment), asked, "safe")
+        for name, rows in sets.items()
     }
     return pd.DataFrame(found).rename(RULE).round(3)
 
 
-def laboratory_forecast(study: Study, seed: int) -> pd.DataFrame:
+def laboratory_forecast(study: Study, seed: int, sets: Sets) -> pd.DataFrame:
     """Share of first wordings to which a bag-of-words classifier gives the other label, by edit and training data."""
     suite, found = [e for e in study.suite("attack", seed) if e.shot == 0], {}
-    for name, data in sets(study, seed).items():
+    for name, data in sets.items():
         model = bag_of_words.fit_words([e.prompt for e in data], [e.intent == "unsafe" for e in data])
         table = bag_of_words.forecast(model, suite).set_index(["intent", "edit"])
         found[name] = table["each"].rename({"": "as asked"}, level="edit")

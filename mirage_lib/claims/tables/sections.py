@@ -33,9 +33,11 @@ def asked_once(study: Study, names: Sequence[str], subset: str = "", role: str |
     return frame.assign(title=frame["method"].map(study.title))
 
 
-def by_seed(study: Study, subset: str, label: str) -> pd.DataFrame:
+def by_seed(study: Study, subset: str, label: str, kind: str = "") -> pd.DataFrame:
     """The rate of a label among first wordings, for the model tuned on refusals: a row per seed, a column per edit."""
-    found: Any = rate(asked_once(study, ["posthoc"], subset), label, by=["seed", "asked"])
+    frame = asked_once(study, ["posthoc"], subset)
+    frame = frame[frame["category"].eq(kind)] if kind else frame
+    found: Any = rate(frame, label, by=["seed", "asked"])
     return found.pivot(index="seed", columns="asked", values="rate").round(3)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mirage_lib.core.progress import Tell
-from mirage_lib.core.records import Example, Reply, Verdict, join, read, write
+from mirage_lib.core.records import Example, Reply, Verdict, joined, read, read_frame, write
 from mirage_lib.judges.judge import Judge, judge_all
 
 
@@ -22,6 +23,7 @@ def write_verdicts(out: Path, tell: Tell | None, *, questions: Path, replies: Pa
 
 def transcript(questions: Path, replies: Path, verdicts: Path, judge: str) -> pd.DataFrame:
     """One judge's verdicts joined with their replies and examples, one row per verdict."""
-    rows = [verdict for verdict in read(verdicts / "verdicts.parquet", Verdict) if verdict.judge == judge]
-    examples, said = read(questions / "examples.parquet", Example), read(replies / "replies.parquet", Reply)
-    return join(examples, said, rows)
+    rows: Any = read_frame(verdicts / "verdicts.parquet", Verdict)
+    examples = read_frame(questions / "examples.parquet", Example)
+    said = read_frame(replies / "replies.parquet", Reply)
+    return joined(examples, said, rows[rows["judge"] == judge])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.core.records import Example, Reply, Verdict, from_frame, join, leaks, read, to_frame, write
+from mirage_lib.core.records import Example, Reply, Verdict, from_frame, join, read, to_frame, write
 
 
 def example(name: str, **changes: object) -> Example:
@@ -147,25 +147,3 @@ def test_an_identity_names_one_row(what: str) -> None:
     twice = {**rows, what: [*rows[what], dataclasses.replace(rows[what][0])]}
     with pytest.raises(MirageError, match=rf"The {what} \(.*\) appears twice"):
         join(twice["example"], twice["reply"], twice["verdict"])
-
-
-def test_leaks_are_images_and_pairs_but_not_prompts() -> None:
-    train = [example("a", image="1.png", prompt="p"), example("b", image="2.png", prompt="q")]
-    test = [
-        example("c", image="1.png", prompt="p"),  # both
-        example("d", image="2.png", prompt="p"),  # the image alone
-        example("e", image="3.png", prompt="p"),  # the prompt alone
-        example("f", image="", prompt="p"),
-    ]
-    found = leaks([*train, example("g", image="", prompt="p")], test)
-    assert list(found.itertuples(index=False, name=None)) == [
-        ("image", "1.png", "a", "c"),
-        ("image and prompt", "1.png | p", "a", "c"),
-        ("image", "2.png", "b", "d"),
-    ]
-
-
-def test_no_leak_is_an_empty_table_with_columns() -> None:
-    found = leaks([example("a")], [example("b")])
-    assert len(found) == 0
-    assert list(found.columns) == ["what", "value", "train_id", "test_id"]
