@@ -12,6 +12,7 @@ import torch
 
 from mirage_lib.claims.word_attribution import word_weights
 from mirage_lib.core.store import Store
+from mirage_lib.explorer.content import extras
 from mirage_lib.models.tiny import TinyShape
 from mirage_lib.study.laboratory.model import FromScratch
 from mirage_lib.study.profiles import NANO, Profile
@@ -36,6 +37,8 @@ def nano(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         for name in (BASE, *(method.name for method in NANO.methods)):
             study.make(name, seed)
         word_weights(study, "posthoc", seed)
+    for extra in extras(study):
+        extra.make(study, *extra.task)
     assert told or worker, "progress is told while runs are made"
     yield Study(NANO, Store(study.store.root), never)
     torch.set_num_threads(threads)

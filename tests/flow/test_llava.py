@@ -43,7 +43,7 @@ from mirage_lib.study.profiles import LLAVA_NANO, NANO
 from mirage_lib.study.study import BASE, Study, open_laboratory, open_study
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path for pattern in ("0[2-9]_*", "90_*") for path in (ROOT / "notebooks").glob(f"{pattern}.ipynb"))
+CHAPTERS = sorted(path for pattern in ("0[2-6]_*", "90_*") for path in (ROOT / "notebooks").glob(f"{pattern}.ipynb"))
 NAMES = [BASE, *(method.name for method in LLAVA_NANO.methods)]
 LORA = [method.name for method in LLAVA_NANO.methods if method.settings.lora_rank]
 WHOLE = [name for name in NAMES[1:] if name not in LORA]

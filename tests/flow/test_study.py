@@ -21,6 +21,7 @@ from mirage_lib.core.errors import MirageError
 from mirage_lib.core.store import Store
 from mirage_lib.datasets.loaded import HeldOut
 from mirage_lib.explorer import content
+from mirage_lib.explorer.content import ON_PAGE
 from mirage_lib.models.generate import replies
 from mirage_lib.models.objectives import NPO, SFT
 from mirage_lib.study.laboratory import base as base_module
@@ -199,9 +200,9 @@ def test_every_run_is_there_once(nano: Study) -> None:
         "base": seeds,
         "training_data": seeds * TRAINING_DATA,
         "tuned": seeds * len(NANO.methods),
-        "questions": seeds * len(PARTS),
-        "replies": seeds * len(NAMES) * len(PARTS),
-        "verdicts": seeds * len(NAMES) * len(PARTS),
+        "questions": seeds * len(PARTS) + 1,  # and those under every opener, for the models of the explorer
+        "replies": seeds * len(NAMES) * len(PARTS) + len(ON_PAGE),
+        "verdicts": seeds * len(NAMES) * len(PARTS) + len(ON_PAGE),
         "weights": seeds,  # of words, for two claims
         "reference": seeds * 3 * 2,  # NPO's, and RMU's with the states of either layer; for both sets of openers
     }
