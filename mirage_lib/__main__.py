@@ -136,7 +136,7 @@ def claims(args: argparse.Namespace) -> int:
     print(study.notice())
     for line in lines:
         values = [float(str(line[key])) for key in ("measured", "low", "high") if line[key] is not None]
-        number = rate_text(*values).replace("\u00a0", " ") if values else "–"
+        number = rate_text(*values, space=" ") if values else "–"
         quoted = "" if line["paper"] is None else f"; the paper {line['paper']:.2f}"
         print(f"{line['status']:<12}  {number:<20}  {line['claim']} ({line['threshold']}{quoted})")
     counts = {status: sum(line["status"] == status for line in lines) for status in STATUSES}

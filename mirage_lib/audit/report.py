@@ -18,6 +18,7 @@ import pandas as pd
 
 from mirage_lib.audit.audit import EFFECT, SIGNIFICANT, Audit, reweighted
 from mirage_lib.datasets.loaded import NAMED
+from mirage_lib.metrics.intervals import rate_text
 from mirage_lib.text import triggers
 
 TOP = 12  # words shown
@@ -46,7 +47,7 @@ def strongest(table: pd.DataFrame, top: int = TOP) -> pd.DataFrame:
 
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """A table of words in ``Audit``, made readable: counts, share of unsafe with its interval, strength, q."""
-    share = [f"{s:.2f} [{a:.2f}, {b:.2f}]" for s, a, b in table[["share", "low", "high"]].itertuples(index=False)]
+    share = [rate_text(*row, space=" ") for row in table[["share", "low", "high"]].itertuples(index=False)]
     found: Any = table[["word", "safe", "unsafe"]].assign(**{"share unsafe": share})
     return found.assign(
         **{"log-odds": table["odds"].round(2), "bits": table["pmi"].round(2), "q": table["q"].map(_small)}

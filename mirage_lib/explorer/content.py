@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.run import Run
 from mirage_lib.explorer.export import Kind
 from mirage_lib.explorer.laboratory_content import write_laboratory_content
 from mirage_lib.explorer.opener_questions import write_opener_questions
-from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import write_published_content
 from mirage_lib.study.parallel import Extra
 from mirage_lib.study.redaction import shows_harm
@@ -91,7 +91,7 @@ def content_run(study: Study) -> Run:
     world = {"seed": seed, "test": subject.test, "shots": subject.shots}
     asked = {name: _opener_runs(study, name) for name in names}
     models = {name: study.model_inputs(name, seed) for name in names}
-    judge = next(judge for judge in subject.judges if judge.name == subject.judge)
+    judge = subject.judges[0]
     how = {"kinds": {name: ON_PAGE[name] for name in names}, "judge": judge, "decoding": study.profile.decoding}
     return Run("explorer", write_laboratory_content, {**shared, **world, "asked": asked, "models": models, **how})
 

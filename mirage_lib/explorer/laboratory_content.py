@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from mirage_lib.attacks import OneWord
+from mirage_lib.attacks import AS_ASKED, OneWord
 from mirage_lib.core.progress import Tell
 from mirage_lib.core.records import Example
 from mirage_lib.core.vocabulary import PLACEBO
 from mirage_lib.explorer.export import Kind, pack, write_models
-from mirage_lib.explorer.opener_rates import AS_ASKED, Rates, rates_by_opener, reply_table
+from mirage_lib.explorer.opener_rates import Rates, rates_by_opener, reply_table
 from mirage_lib.judges.judge import Judge, judge_all
 from mirage_lib.models.generate import Decoding, replies
 from mirage_lib.models.saliency import refusal_probability, without_each_word
 from mirage_lib.models.vlm import VLM
 from mirage_lib.study.laboratory.data import safety_data
 from mirage_lib.study.steps.ask import load_tuned
-from mirage_lib.study.steps.judge import transcript
+from mirage_lib.study.steps.judge import classes, transcript
 from mirage_lib.world.questions import OPENERS, REFUSAL, WORDINGS, World, sentence_pattern, vocabulary
 from mirage_lib.world.scenes import COLOURS, PIXELS, PLACES, SHAPES, VARIANTS, scene_at
 from mirage_lib.world.training_data import SafetySet, class_of
@@ -45,9 +45,7 @@ def opener_rates(asked: Mapping[str, Path], judge: Judge) -> Rates:
     For one model and one seed; ``asked`` has the folders with its questions, replies and verdicts.
     """
     frame = transcript(**asked, judge=judge.name)
-    kinds = frame[["category", "intent"]].apply(tuple, axis=1)
-    classes = {pair: class_of(Example("", "", "", "", "", pair[1], (), pair[0])) for pair in set(kinds)}
-    frame["subset"] = kinds.map(classes.get)
+    frame["subset"] = classes(frame, class_of)
     return rates_by_opener(frame, {"": AS_ASKED, **{f"swap:{word}": word for word in OPENERS}})
 
 

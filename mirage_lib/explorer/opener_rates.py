@@ -12,7 +12,6 @@ from mirage_lib.metrics.rates import rate, success_at_k
 # {opener: {"asr": [rate, low, high] for each K, "rr": [rate, low, high] or None, "right": the same}}
 Rates = dict[str, dict[str, Any]]
 NUMBERS = ["rate", "low", "high"]
-AS_ASKED = "as asked"
 ASR, RR = ("unsafes", "complied"), ("safe_safes", "refused")  # class of request, label counted
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.progress import Tell
-from mirage_lib.explorer.opener_rates import AS_ASKED, ASR, RR, rates_by_opener, reply_table
+from mirage_lib.explorer.opener_rates import ASR, RR, rates_by_opener, reply_table
 from mirage_lib.study.redaction import turns, withheld
 from mirage_lib.study.steps.judge import transcript
 

@@ -19,11 +19,11 @@ import anywidget
 import regex
 import traitlets
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
 from mirage_lib.explorer.content import content, files
 from mirage_lib.explorer.export import write_script
-from mirage_lib.explorer.laboratory_content import AS_ASKED
 from mirage_lib.models.generate import replies
 from mirage_lib.models.saliency import WORD, refusal_probability
 from mirage_lib.models.vlm import VLM

@@ -94,7 +94,7 @@ def with_intervals(table: pd.DataFrame) -> pd.Series:
     return pd.Series([rate_text(*row) for row in rows], index=table.index)
 
 
-def rate_text(mean: float, low: float, high: float) -> str:
+def rate_text(mean: float, low: float, high: float, space: str = "\u00a0") -> str:
     """A number and its interval with two decimals, "0.71 [0.66, 0.75]": non-breaking spaces, no negative zero."""
     mean, low, high = (round(float(value), 2) + 0.0 for value in (mean, low, high))
-    return f"{mean:.2f}\u00a0[{low:.2f},\u00a0{high:.2f}]"
+    return f"{mean:.2f}{space}[{low:.2f},{space}{high:.2f}]"

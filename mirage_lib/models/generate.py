@@ -46,16 +46,11 @@ def replies(
     there and reused; only the rest is generated. The same call with the same ``decoding`` gives the same replies,
     however often it was stopped.
     """
-    alike: dict[object, list[Example]] = {}
-    for example in examples:
-        alike.setdefault((example.image, example.prompt) if decoding.temperature == 0 else example.id, []).append(
-            example
-        )
-    length = {i: len(same[0].prompt) for i, same in enumerate(alike.values())}
+    groups, made = _alike(examples, decoding), list[Reply]()
+    length = {i: len(same[0].prompt) for i, same in enumerate(groups)}
     order = sorted(length, key=lambda i: length[i])  # similar lengths together: less padding
     chunks = [order[i : i + decoding.batch] for i in range(0, len(order), decoding.batch)]
     jobs = [(attempt, n, chunk) for attempt in range(decoding.attempts) for n, chunk in enumerate(chunks)]
-    groups, made = list(alike.values()), list[Reply]()
     with tqdm(total=len(jobs), desc="replies", unit="batch", delay=2, leave=False, disable=progress is not None) as bar:
         for done, (attempt, n, chunk) in enumerate(jobs, start=1):
             part = out / f"part-{attempt:02d}-{n:05d}.parquet" if out else None
@@ -68,6 +63,16 @@ def replies(
     made += [replace(reply, example_id=one.id) for reply in made for one in others.get(reply.example_id, ())]
     place = {example.id: i for i, example in enumerate(examples)}
     return sorted(made, key=lambda reply: (reply.attempt, place[reply.example_id]))
+
+
+def _alike(examples: Sequence[Example], decoding: Decoding) -> list[list[Example]]:
+    """Examples that get one reply together: the same question about the same picture, if the model is greedy."""
+    if decoding.temperature > 0:
+        return [[one] for one in examples]
+    groups: dict[tuple[str, str], list[Example]] = {}
+    for one in examples:
+        groups.setdefault((one.image, one.prompt), []).append(one)
+    return list(groups.values())
 
 
 def _kept(part: Path | None, rows: Sequence[Example], model: str, decoding: Decoding) -> list[Reply]:

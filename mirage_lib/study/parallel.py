@@ -77,32 +77,29 @@ def make_all(
     if not todo and not extras:
         return outcome
     study.profile.subject.ready()
-    jobs = [_Job(name, seed, _make_model, (BASE, seed) if name != BASE else None) for name, seed in todo]
-    jobs += [_Job(f"{one.title} of {one.task[0]}", one.task[1], one.make, one.task) for one in extras]
-    sizes = {one.title: one.size for one in extras}
-    with _Bar(study, jobs, sizes) as bar, _pool(executor, min(workers or default_workers(), len(jobs))) as pool:
+    jobs = [_Job(name, seed, Study.make, (BASE, seed) if name != BASE else None) for name, seed in todo]
+    jobs += [_Job(*one.task, one.make, one.task, one.title, one.size) for one in extras]
+    with _Bar(study, jobs) as bar, _pool(executor, min(workers or default_workers(), len(jobs))) as pool:
         for job, error in _schedule(pool, study, jobs, bar):
             if error:
                 outcome.failed[job.task] = error
-            elif job.make is _make_model:
+            elif not job.title:
                 outcome.made.append(job.task)
     return outcome
 
 
 @dataclass(frozen=True)
 class _Job:
-    name: str
+    name: str  # of the model
     seed: int
     make: Callable[[Study, str, int], object]
     needs: Task | None  # must be done before
+    title: str = ""  # of an extra
+    size: float = 0.0  # of an extra, in tuning steps
 
     @property
     def task(self) -> Task:
-        return self.name, self.seed
-
-
-def _make_model(study: Study, name: str, seed: int) -> None:
-    study.make(name, seed)
+        return (f"{self.title} of {self.name}" if self.title else self.name), self.seed
 
 
 @contextlib.contextmanager
@@ -187,21 +184,21 @@ def _work(profile: Profile, root: str, remake_damaged: bool, job: _Job) -> None:
                 path.write_text(json.dumps([stage, done, total]))
 
     try:
-        job.make(Study(profile, store, tell), job.name.rpartition(" ")[2], job.seed)
+        job.make(Study(profile, store, tell), job.name, job.seed)
     finally:
         path.unlink(missing_ok=True)
 
 
 def _told(store: Store, job: _Job) -> Path:
-    return store.root / TOLD / f"{job.name.replace(' ', '-')}-{job.seed}.json"
+    return store.root / TOLD / f"{job.title or 'model'}-{job.name}-{job.seed}.json"
 
 
 class _Bar:
     """One bar over all jobs. Its unit is a tuning step; other work counts as many steps as take the same time."""
 
-    def __init__(self, study: Study, jobs: list[_Job], extras: dict[str, float]) -> None:
+    def __init__(self, study: Study, jobs: list[_Job]) -> None:
         self.profile, self.store, self.work = study.profile, study.store, study.profile.subject.work()
-        self.extras, self.jobs = extras, {job.task: job for job in jobs}
+        self.jobs = {job.task: job for job in jobs}
         self.sizes = {job.task: sum(self._stages(job).values()) for job in jobs}
         self.seen: dict[Task, dict[str, float]] = {job.task: {} for job in jobs}
         self.bar = tqdm(
@@ -213,9 +210,8 @@ class _Bar:
 
     def _stages(self, job: _Job) -> dict[str, float]:
         """The size of each stage, by the first word of the name that a worker reports."""
-        if job.make is not _make_model:
-            title = job.name.partition(" ")[0]
-            return {title: self.extras[title]}
+        if job.title:
+            return {job.title: job.size}
         parts = self.profile.subject.parts
         if job.name == BASE:
             return self._kinds("vision", BASE, *parts)

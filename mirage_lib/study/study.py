@@ -28,7 +28,7 @@ from mirage_lib.study.profile import Method, Profile
 from mirage_lib.study.profiles import NANO, TINY, named_profile
 from mirage_lib.study.redaction import turns
 from mirage_lib.study.steps.ask import ask, load_tuned
-from mirage_lib.study.steps.judge import transcript, write_verdicts
+from mirage_lib.study.steps.judge import classes, transcript, write_verdicts
 from mirage_lib.study.steps.reference import write_reference
 from mirage_lib.study.steps.tune import tune
 
@@ -203,9 +203,7 @@ class Study:
         if key not in self._seen:
             frame = transcript(**folders, judge=judge)
             asked = frame["edit"].map(lambda edit: subject.titles.get(edit, edit))
-            kinds = list(zip(frame["category"], frame["intent"], strict=True))
-            classes = {kind: subject.class_of(Example("", "", "", "", "", kind[1], (), kind[0])) for kind in set(kinds)}
-            subsets = [classes[kind] for kind in kinds]
+            subsets = classes(frame, subject.class_of)
             self._seen[key] = frame.assign(method=name, seed=seed, subset=subsets, asked=asked)
         return self._seen[key].copy()
 

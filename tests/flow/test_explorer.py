@@ -16,13 +16,12 @@ import pytest
 from llava_fixture import make_llava, make_vlguard
 from page_fixture import in_node, node, one_thread, written
 
-from mirage_lib.attacks import OneWord
+from mirage_lib.attacks import AS_ASKED, OneWord
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
 from mirage_lib.core.store import Store
 from mirage_lib.explorer import laboratory_content
 from mirage_lib.explorer.content import ON_PAGE, content, files, harmless, opener_table
-from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.widget import HOST, Explorer, bundle, write_page
 from mirage_lib.metrics.rates import rate, success_at_k
 from mirage_lib.study.profiles import LLAVA_NANO, NANO

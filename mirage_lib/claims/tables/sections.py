@@ -45,9 +45,7 @@ def by_judge(study: Study, judges: Sequence[str]) -> pd.DataFrame:
     """What each judge makes of the replies to unsafe requests under "What"; a judge that is meant twice counts once."""
     edit, names = study.profile.subject.edits["what"], dict.fromkeys([study.profile.subject.judge, *judges])
     frames = [study.table(["posthoc"], judge=name) for name in names]
-    hit = pd.concat(frames).query(
-        "shot == 0 and edit == @edit and subset == @UNSAFE", local_dict={"edit": edit, "UNSAFE": UNSAFE}
-    )
+    hit: Any = pd.concat(frames).query(f"shot == 0 and edit == {edit!r} and subset == {UNSAFE!r}")
     return rate(hit, "complied", by=["judge"], cluster=OF_SEEDS).round(3)
 
 

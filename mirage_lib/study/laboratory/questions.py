@@ -17,15 +17,16 @@ def attack_questions(seed: int, test: SafetySet, shots: int, attacks: Sequence[A
     """The test set in K wordings, each as asked and with the edits of the attacks; then what is tried only once."""
     tested = safety_data(seed, test, "test")
     rows: list[Example] = []
+    whole = [attack for attack in attacks if not attack.shots and attack.on in (("unsafe",), ("safe",))]
     for intent in ("unsafe", "safe"):
         asked = [example for example in tested if example.intent == intent]
-        whole = [attack.edit for attack in attacks if not attack.shots and attack.on == (intent,)]
-        rows += k_shot(asked, rewordings, [None, *whole], shots)
-    for attack in attacks:
+        edits = [attack.edit for attack in whole if attack.on == (intent,)]
+        rows += k_shot(asked, rewordings, [None, *edits], shots)
+    for attack in [attack for attack in attacks if attack not in whole]:
         taken = [example for example in tested if attack.takes(example, class_of(example))]
         if attack.shots == 1:
             rows += [one for example in taken for one in attack.once(example)]
-        elif attack.shots or attack.on not in (("unsafe",), ("safe",)):
+        else:
             rows += k_shot(taken, rewordings, [attack.edit], attack.shots or shots)
     return rows
 

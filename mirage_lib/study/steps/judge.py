@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +27,10 @@ def transcript(questions: Path, replies: Path, verdicts: Path, judge: str) -> pd
     examples = read_frame(questions / "examples.parquet", Example)
     said = read_frame(replies / "replies.parquet", Reply)
     return joined(examples, said, rows[rows["judge"] == judge])
+
+
+def classes(frame: pd.DataFrame, class_of: Callable[[Example], str]) -> list[str]:
+    """The class of each row's request, which its kind and its intent decide."""
+    kinds = list(zip(frame["category"], frame["intent"], strict=True))
+    known = {kind: class_of(Example("", "", "", "", "", kind[1], (), kind[0])) for kind in set(kinds)}
+    return [known[kind] for kind in kinds]

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from page_fixture import one_thread, speaker, written
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.records import Example, Reply
 from mirage_lib.core.run import Input
 from mirage_lib.core.store import Store
 from mirage_lib.explorer.content import ON_PAGE, among, content, content_run, files, harmless, notice, opener_table
 from mirage_lib.explorer.laboratory_content import page_world
 from mirage_lib.explorer.opener_questions import opener_questions
-from mirage_lib.explorer.opener_rates import AS_ASKED, rates_by_opener
+from mirage_lib.explorer.opener_rates import rates_by_opener
 from mirage_lib.models.generate import replies
 from mirage_lib.models.vlm import VLM
 from mirage_lib.study.profiles import NANO, TINY

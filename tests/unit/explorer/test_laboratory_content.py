@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from page_fixture import first_chances, in_node, one_thread, speaker, spoken
 
-from mirage_lib.attacks import OneWord
+from mirage_lib.attacks import AS_ASKED, OneWord
 from mirage_lib.core.records import Example, Reply, read, write
 from mirage_lib.explorer import laboratory_content
 from mirage_lib.explorer.export import pack
 from mirage_lib.explorer.laboratory_content import laboratory_rows, opener_rates, page_world, requests
 from mirage_lib.explorer.opener_questions import opener_questions, write_opener_questions
-from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.judges.oracle import WorldOracle
 from mirage_lib.metrics.intervals import wilson
 from mirage_lib.metrics.rates import rate, success_at_k

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from page_fixture import in_node
 
-from mirage_lib.explorer.opener_rates import AS_ASKED, rates_by_opener, reply_table
+from mirage_lib.attacks import AS_ASKED
+from mirage_lib.explorer.opener_rates import rates_by_opener, reply_table
 from mirage_lib.metrics.intervals import wilson
 
 

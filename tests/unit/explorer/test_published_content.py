@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.records import Example, Reply, Verdict, write
-from mirage_lib.explorer.opener_rates import AS_ASKED
 from mirage_lib.explorer.published_content import FEW, THUMB, write_published_content
 
 EDITS = {"": AS_ASKED, "rewrite:what": "what", "rewrite:share": "share"}

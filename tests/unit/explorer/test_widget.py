@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from page_fixture import first_chances, in_node, node, one_thread, pieces, speaker
 
+from mirage_lib.attacks import AS_ASKED
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
 from mirage_lib.core.store import Store
 from mirage_lib.explorer import widget as module
 from mirage_lib.explorer.laboratory_content import page_world
-from mirage_lib.explorer.opener_rates import AS_ASKED, reply_table
+from mirage_lib.explorer.opener_rates import reply_table
 from mirage_lib.explorer.widget import HOST, SCRIPTS, WIDGET, Explorer, bundle, fallback, place
 from mirage_lib.models.generate import replies
 from mirage_lib.models.saliency import refusal_word
