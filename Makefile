@@ -6,7 +6,8 @@ WORKERS ?=
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Files in their order, the long ones first: else one process ends alone on a long test.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 BIN := $(VENV)/bin
 
 # `make book BIN=...` uses an environment that is already there (conda); else .venv is made first.
