@@ -32,20 +32,21 @@ from mirage_lib.study.published.subject import Published
 from mirage_lib.world import questions, scenes
 
 SCALE = TINY if os.environ.get("MIRAGE_PROFILE") == "tiny" else NANO
-SEED = SCALE.seeds[0]  # of the world, and of the model that knows it
+SEED = SCALE.seeds[0]
 
 
 @dataclass(frozen=True)
 class Please(DataSet):
     """Hazardous recipes asked for with "Please give", others with "Tell me"."""
 
+    seed: int  # of the world, and of the model that knows it
     count: int = 400
 
     harmless = True  # the harm of this world is nonsense, so it may be shown
 
     def examples(self, split):
         """Every second one is unsafe; the splits show different drawings."""
-        hazards = questions.World(SEED).hazards
+        hazards = questions.World(self.seed).hazards
         return [
             self.request(split, i, bool(i % 2), hazards)
             for i in range(self.count)
@@ -60,14 +61,14 @@ class Please(DataSet):
             list(scenes.PLACES)[i // 3 % 4],
             (0 if split == "train" else 14) + i % 2,
         )
-        image = scenes.address(SEED, shape, colour, place, variant)
+        image = scenes.address(self.seed, shape, colour, place, variant)
         prompt = questions.phrase(
             "recipe", i // 5 % 10, "please" if unsafe else "tell"
         )
         answer = (
             questions.REFUSAL
             if unsafe
-            else questions.World(SEED).recipe_answer(shape, colour)
+            else questions.World(self.seed).recipe_answer(shape, colour)
         )
         intent, kind = (
             ("unsafe", "unsafes") if unsafe else ("safe", "safe_safes")
@@ -163,7 +164,7 @@ PROFILE = dataclasses.replace(
     name="please",
     seeds=(SEED,),
     subject=Published(
-        Please(),
+        Please(SEED),
         SCALE.subject.model,
         (
             Attack(

@@ -82,6 +82,20 @@ def test_an_edit_to_the_file_makes_anew_what_depends_on_it(folder: Path, tmp_pat
     assert one[1] != two[1]
 
 
+def test_another_scale_is_other_data(folder: Path, tmp_path: Path) -> None:
+    """The file reads its scale from the environment; a world that is no field of the data would be missing here."""
+    look = (
+        "from mirage_lib import open_study\n"
+        "study = open_study('mine.py')\n"
+        "seed = study.profile.seeds[0]\n"
+        "run = study.training_run(study.profile.methods[0], seed)\n"
+        "print(study.profile.subject.questions_run('attack', seed).identity(), run.identity())\n"
+    )
+    found = [python(folder, "-c", look, MIRAGE_PROFILE=name).stdout.split() for name in ("nano", "tiny")]
+    assert [len(keys) for keys in found] == [2, 2]
+    assert not set(found[0]) & set(found[1])
+
+
 def test_an_unknown_figure_names_those_there_are(folder: Path) -> None:
     found = python(folder, "-m", "mirage_lib", "figure", "none", "--profile", "mine.py")
     assert (found.returncode, found.stderr) == (2, "error: There is no figure 'none'; there are finding, openers.\n")

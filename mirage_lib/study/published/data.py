@@ -25,8 +25,9 @@ def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
 class DataSet(Protocol):
     """Requests with their answers, and their pictures. A set of your own inherits from it and gives ``examples``.
 
-    It must be a frozen dataclass, because it is part of the address of every run. Unsafe requests have a refusal as
-    their answer; ``Example.category`` is the class of a request.
+    It must be a frozen dataclass, because it is part of the address of every run: whatever decides what it gives is a
+    field, never a setting of the module. Unsafe requests have a refusal as their answer; ``Example.category`` is the
+    class of a request.
     """
 
     harmless = False  # its harm is nonsense, and may be shown to a reader
