@@ -230,7 +230,8 @@ def _unique(rows: pd.DataFrame, what: str) -> pd.DataFrame:
     if len(twice):
         one = rows.loc[twice[0]]
         raise MirageError(
-            f"{what} for item {one['item']!r} of group {one['group']!r}; expected one. Give each reply its own item."
+            f"{what} for item {str(one['item'])!r} of group {str(one['group'])!r}; expected one. Drop all but one, "
+            "or give each reply its own item."
         )
     return rows
 

@@ -136,9 +136,9 @@ def lang_reiczigel(
 def effective_number(calls: Column, cluster: Column) -> float:
     """How many independent replies tell as much about the rate as these, which come in clusters (K attempts of a root).
 
-    It is n divided by the design effect, at most n, from the spread of whole clusters (Kish 1965). If all calls are the
-    same, they show no spread, and it is the number of clusters. Unscored calls are left out. Raises MirageError if no
-    call is left, and for lengths that differ.
+    It is n divided by the design effect, at most n, from the spread of whole clusters (Kish 1965). Clusters without a
+    spread, such as those of calls that are all the same, count as one reply each. Unscored calls are left out. Raises
+    MirageError if no call is left, and for lengths that differ.
     """
     flags, codes = as_calls(calls, "calls"), pd.factorize(pd.Series(cluster))[0]
     if len(flags) != len(codes):
@@ -152,7 +152,7 @@ def effective_number(calls: Column, cluster: Column) -> float:
         _spread((hits - hits.mean()) / len(hits), np.unique(codes[there], return_inverse=True)[1]),
     )
     clusters = len(np.unique(codes[there]))
-    return float(min(len(hits), share * (1 - share) / spread)) if spread > 0 and clusters > 1 else float(clusters)
+    return float(min(len(hits), share * (1 - share) / spread)) if spread > 1e-15 else float(clusters)
 
 
 def prediction_powered(
@@ -202,7 +202,7 @@ def _powered(calls: np.ndarray, labels: np.ndarray, codes: np.ndarray, level: fl
     m, rest = len(ours), len(others)
     weight = 0.0
     if rest and calls.var() > 0:
-        weight = float(np.clip(np.cov(truth, ours)[0, 1] / calls.var(ddof=1) / (1 + m / rest), 0, 1))
+        weight = float(np.clip(np.cov(truth, ours, ddof=0)[0, 1] / calls.var() / (1 + m / rest), 0, 1))
     residue = truth - weight * ours
     rate = float(np.clip(residue.mean() + weight * (others.mean() if rest else 0), 0, 1))
     errors = np.zeros(len(calls))
