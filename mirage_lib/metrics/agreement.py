@@ -114,6 +114,14 @@ def as_calls(values: Column, whose: str) -> pd.Series:
         raise MirageError(f"A call of {whose!r} is not True, False or missing: {error}.") from error
 
 
+def as_codes(cluster: Column) -> np.ndarray:
+    """A number from 0 for each cluster, in sorted order. Raises MirageError if a reply has no cluster."""
+    codes = pd.factorize(pd.Series(cluster), sort=True)[0]
+    if (codes < 0).any():
+        raise MirageError(f"Reply {int(np.argmin(codes))} has no cluster; expected one for every reply.")
+    return codes
+
+
 @dataclasses.dataclass(frozen=True)
 class _Line:
     measure: str
