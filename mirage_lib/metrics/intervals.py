@@ -6,6 +6,7 @@ mean over seeds has a two-stage bootstrap, over seeds and over the requests of e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,37 @@ def _bootstrap(
         return None
     middle = values.mean()
     return float(min(low, middle)), float(max(high, middle))
+
+
+def times_drawn(clusters: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each cluster comes up when they are drawn with replacement, for a bootstrap.
+
+    Yields blocks of shape (up to 250, clusters), which bounds memory at thousands of clusters. A product of a block
+    with the counts of each cluster gives the counts of each draw. Raises MirageError for no cluster or no draw.
+    """
+    if clusters < 1 or draws < 1:
+        raise MirageError(f"{draws} draws of {clusters} clusters; expected at least one of each.")
+    random = np.random.default_rng(seed)
+    for start in range(0, draws, 250):
+        size = min(250, draws - start)
+        picks = random.integers(0, clusters, (size, clusters)) + np.arange(size)[:, None] * clusters
+        yield np.bincount(picks.ravel(), minlength=size * clusters).reshape(size, clusters).astype(float)
+
+
+def percentiles(value: float, drawn: np.ndarray, level: float) -> tuple[float, float, str]:
+    """The percentile interval of the draws, widened to hold the value, and how many draws it leaves out as undefined.
+
+    If no draw is defined, both bounds are the value. Raises MirageError for a level that is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise MirageError(f"level is {level}; expected a number between 0 and 1, such as 0.95.")
+    there = drawn[~np.isnan(drawn)]
+    lost = len(drawn) - len(there)
+    why = f"undefined in {lost} of {len(drawn)} draws: left out of the interval" if lost else ""
+    if not len(there):
+        return value, value, why
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
+    return min(float(low), value), max(float(high), value), why
 
 
 def spread(table: pd.Series, level: float = 0.95, draws: int = 2000, seed: int = 0) -> tuple[float, float, float]:
