@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ REPLIES = (  # names of a column of replies, the likeliest first
     *("reply", "response", "completion", "answer", "output", "generation", "assistant", "generated", "prediction"),
     *("replies", "responses", "completions", "answers", "outputs", "generations", "gpt"),
 )
+UNSURE = ("input", "request", "user", "human", "goal", "behavior", "prediction")  # they may hold names or labels, too
 PLAIN = ("text", "content", "message")  # a reply if nothing is named better
 ROLES = {  # role -> the option that names its column
     **{role: f"--{role}" for role in ("prompt", "reply", "id", "model", "intent")},
@@ -81,27 +82,30 @@ def empty(value: Any) -> bool:
 def _reply(values: dict[str, list[Any]]) -> str:
     """The reply's column: the best name that holds texts, a conversation, a plain name, a good name without a cell."""
     return (
-        _named(values, REPLIES, _words)
+        _named(values, REPLIES)
         or next((name for name in values if _has_turns(name, values)), "")
-        or _named(values, PLAIN, _words)
+        or _named(values, PLAIN)
         or next((name for name in values if name.lower() in REPLIES and not values[name]), "")
     )
 
 
 def _prompt(values: dict[str, list[Any]], reply: str) -> str:
     others = {name: column for name, column in values.items() if name != reply}
-    return _named(others, PROMPTS, _words) or next((name for name in others if _has_turns(name, others)), "")
+    return _named(others, PROMPTS) or next((name for name in others if _has_turns(name, others)), "")
 
 
-def _named(values: dict[str, list[Any]], hints: Sequence[str], suits: Callable[[list[Any]], float]) -> str:
-    """The first column whose name is a hint or, failing that, has one as a word and holds more than single words."""
+def _named(values: dict[str, list[Any]], hints: Sequence[str]) -> str:
+    """The first column of texts whose name is a hint or, failing that, has one as a word.
+
+    Names that may mean something else must hold more than single words.
+    """
     for hint in hints:
         for name, column in values.items():
-            if name.lower() == hint and suits(column):
+            if name.lower() == hint and _words(column) >= (2 if hint in UNSURE else 1):
                 return name
     for hint in hints:
         for name, column in values.items():
-            if hint in re.split(r"[\W_\d]+", name.lower()) and suits(column) >= 2:
+            if hint in re.split(r"[\W_\d]+", name.lower()) and _words(column) >= 2:
                 return name
     return ""
 
