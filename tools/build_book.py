@@ -100,7 +100,14 @@ def chapter_environment(root: Path, profile: str, environment: Mapping[str, str]
 
 
 def jupyter_book(root: Path, output: Path, environment: Mapping[str, str]) -> int:
-    """Run Jupyter Book over ``root`` into ``output/_build/html``; warnings are errors. Returns its exit status."""
+    """Run the chapters, then Jupyter Book over ``root`` into ``output/_build/html``; warnings are errors.
+
+    Returns the exit status of the first that fails, or 0.
+    """
+    chapters = [str(Path(__file__).with_name("run_chapters.py")), str(output / "_build" / ".jupyter_cache")]
+    ran = subprocess.run([sys.executable, *chapters], cwd=root, env=dict(environment))
+    if ran.returncode:
+        return ran.returncode
     config = address.derived_config(root, output, environment)
     build = ["build", ".", "--toc", "book/_toc.yml", "--config", str(config), "--path-output", str(output)]
     build += ["--all", "-n", "-W", "--keep-going"]

@@ -8,7 +8,8 @@ answer from a refusal, an evasion and nonsense.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from mirage_lib.core.errors import MirageError
@@ -34,6 +35,20 @@ class Judge(Protocol):
         ...
 
 
+class Batched(ABC):
+    """A judge that judges many replies at once, because it runs a model."""
+
+    name: str
+
+    @abstractmethod
+    def many(self, pairs: Sequence[tuple[Example, Reply]]) -> list[Verdict]:
+        """The verdicts on replies without an error, in their order."""
+
+    def __call__(self, example: Example, reply: Reply) -> Verdict:
+        """The verdict on one reply."""
+        return unscored(self.name, reply) if reply.error else self.many([(example, reply)])[0]
+
+
 def judge_all(judge: Judge, examples: Iterable[Example], replies: Iterable[Reply]) -> list[Verdict]:
     """One verdict per reply, in the order of the replies, each judged against its own example.
 
@@ -45,7 +60,7 @@ def judge_all(judge: Judge, examples: Iterable[Example], replies: Iterable[Reply
         if example.id in known:
             raise MirageError(f"The example {example.id!r} appears twice; an id names one example.")
         known[example.id] = example
-    verdicts = []
+    pairs = []
     for reply in replies:
         example = known.get(reply.example_id)
         if example is None:
@@ -53,7 +68,12 @@ def judge_all(judge: Judge, examples: Iterable[Example], replies: Iterable[Reply
                 f"The reply of {reply.model!r} to {reply.example_id!r} has no example among the {len(known)} given; "
                 "pass the examples the replies were made from."
             )
-        verdict = judge(example, reply) if not reply.error else unscored(judge.name, reply)
+        pairs.append((example, reply))
+    sound = [pair for pair in pairs if not pair[1].error]
+    given = iter(judge.many(sound) if isinstance(judge, Batched) else (judge(*pair) for pair in sound))
+    verdicts = []
+    for example, reply in pairs:
+        verdict = unscored(judge.name, reply) if reply.error else next(given)
         if verdict.label not in LABELS[example.intent]:
             raise MirageError(
                 f"The judge {verdict.judge!r} labels {example.id!r} {verdict.label!r}; "
@@ -61,6 +81,11 @@ def judge_all(judge: Judge, examples: Iterable[Example], replies: Iterable[Reply
             )
         verdicts.append(verdict)
     return verdicts
+
+
+def delivered(intent: str) -> str:
+    """The label of a reply that does what was asked, where nobody knows whether it is right."""
+    return "complied" if intent == "unsafe" else "answered"
 
 
 def unscored(judge: str, reply: Reply) -> Verdict:
