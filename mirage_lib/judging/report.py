@@ -76,6 +76,8 @@ def lines(
     """The report for a terminal. ``found`` is the agreement with people, whose ``labels`` these are."""
     by = groups(replies)
     out = [f"{_files(replies)}: {len(table)} replies.", *read_as(replies)]
+    if repeats := _repeats(table):
+        out.append(repeats)
     if labels:
         out.append(labels.said())
     whole = summary(table, judges, by)
@@ -95,6 +97,15 @@ def lines(
         more = len(replies.bad) - MOST_REASONS
         out += [f"  and {more} more; --json has all"] if more > 0 else []
     return out
+
+
+def _repeats(table: pd.DataFrame) -> str:
+    """A warning if one model replied several times to one prompt: such replies depend on each other."""
+    asked: Any = table[table["prompt"] != ""]
+    once = len(asked.drop_duplicates(["prompt", "model"]))
+    if once == len(asked):
+        return ""
+    return f"{len(asked)} replies answer {once} prompts; the intervals take all replies as independent."
 
 
 def read_as(replies: Replies) -> list[str]:

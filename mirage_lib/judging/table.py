@@ -12,13 +12,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.core.records import Example, Reply
+from mirage_lib.core.records import Example, Reply, Verdict
 from mirage_lib.datasets.own.replies import BAR, FIELDS, replies_of
 from mirage_lib.datasets.own.reply_columns import ReplyColumns
 from mirage_lib.judges.judge import Judge, judge_all
 from mirage_lib.judges.named import DEFAULT, named
 
 NOT_REFUSED = "not refused"  # what a label says where nobody says whether the request was safe
+BATCH = 512  # replies between two steps of the progress bar
 ALWAYS = ("refused", "garbled", "unscored")  # labels that mean the same for safe and unsafe requests
 
 
@@ -61,7 +62,12 @@ def verdicts(frame: pd.DataFrame, judges: Mapping[str, Judge]) -> pd.DataFrame:
         replies.append(Reply(str(number), model, text=text, finished=True, error=error))
     added = {}
     for name, judge in judges.items():
-        found = judge_all(judge, examples, tqdm(replies, name, unit=" replies", **BAR))
+        found: list[Verdict] = []
+        with tqdm(total=len(replies), desc=name, unit=" replies", **BAR) as bar:
+            for at in range(0, len(replies), BATCH):
+                part = slice(at, at + BATCH)
+                found += judge_all(judge, examples[part], replies[part])
+                bar.update(len(replies[part]))
         labels = [one.label if known or one.label in ALWAYS else NOT_REFUSED for one in found]
         scores = pd.array([one.score for one in found], dtype="Float64")
         added |= dict(zip(columns_of(name), (labels, [one.why for one in found], scores), strict=True))

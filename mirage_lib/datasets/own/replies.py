@@ -109,28 +109,28 @@ def _columns(table: Table, given: ReplyColumns) -> ReplyColumns:
 
 
 def _add(rows: dict[str, list[Any]], columns: ReplyColumns, record: Record, **place: Any) -> None:
-    prompt, text, error = "", "", ""
-    try:
-        prompt, text = _pair(record, columns)
-    except ValueError as reason:
-        error = str(reason)
+    prompt, text, error = _exchange(record, columns)
     named = {role: _cell(record, getattr(columns, role)) for role in ("id", "model", "intent", "human")}
     for name, value in {**place, **named, "prompt": prompt, "text": text, "error": error}.items():
         rows[name].append(value)
 
 
-def _pair(record: Record, columns: ReplyColumns) -> tuple[str, str]:
-    """Prompt and reply of a record. Raises ValueError with the reason if there is no reply."""
-    reply = _listed(value_of(record, columns.reply))
-    if columns.prompt == columns.reply and isinstance(reply, list):
-        return _last_exchange(reply)
-    text = _said(reply, "the reply")
-    value = _listed(value_of(record, columns.prompt)) if columns.prompt else None
-    return "" if empty(value) else _said(value, "the prompt"), text
+def _exchange(record: Record, columns: ReplyColumns) -> tuple[str, str, str]:
+    """Prompt and reply of a record, and why there is no reply; "" if there is one."""
+    prompt = ""
+    try:
+        reply = _listed(value_of(record, columns.reply))
+        if columns.prompt == columns.reply and isinstance(reply, list):
+            return *_last_exchange(reply), ""
+        value = _listed(value_of(record, columns.prompt)) if columns.prompt else None
+        prompt = "" if empty(value) else _said(value, "the prompt")
+        return prompt, _said(reply, "the reply"), ""
+    except ValueError as reason:
+        return prompt, "", str(reason)
 
 
 def _last_exchange(turns: list[Any]) -> tuple[str, str]:
-    """The last turn of the user and the first of the assistant after it; both sides name themselves in two layouts."""
+    """The last turn of the user and the first of the assistant after it. Raises ValueError if there is no reply."""
     sides = [_side(turn) for turn in turns]
     asked = max((at for at, side in enumerate(sides) if side in USER), default=-1)
     after = next((at for at in range(asked + 1, len(turns)) if sides[at] in ASSISTANT), None)

@@ -62,13 +62,14 @@ def guess_columns(names: Iterable[str], sample: Sequence[Record], given: ReplyCo
         if (name := getattr(given, role)) and name not in names:
             raise MirageError(f"{file}: no column {name!r}, named as {option}. There are: {there}.")
     taken = {getattr(given, role) for role in ROLES}
-    values = {name: [one[name] for one in records if not empty(one.get(name))] for name in names if name not in taken}
-    reply = given.reply or _reply(values)
+    values = {name: [one[name] for one in records if not empty(one.get(name))] for name in names}
+    free = {name: column for name, column in values.items() if name not in taken}
+    reply = given.reply or _reply(free)
     if not reply:
         raise MirageError(f"{file}: no column looks like replies. Name it: --reply COLUMN. There are: {there}.")
     prompt = given.prompt
     if not prompt:
-        prompt = reply if _has_turns(reply, values) and not given.reply else _prompt(values, reply)
+        prompt = reply if _has_turns(reply, values) else _prompt(free, reply)
     return dataclasses.replace(given, prompt=prompt, reply=reply)
 
 

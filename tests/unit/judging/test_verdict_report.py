@@ -58,6 +58,14 @@ def test_each_model_and_intent_is_a_group() -> None:
     assert not any("No intents" in line for line in lines)
 
 
+def test_several_replies_to_a_prompt_are_told() -> None:
+    told = "8 replies answer 4 prompts; the intervals take all replies as independent."
+    repeated = FRAME.assign(prompt=[f"number {i // 2}" for i in range(8)])
+    assert told in reported(repeated)[0]
+    assert not any("independent" in line for line in reported(repeated.assign(who=list("ab") * 4), model="who")[0])
+    assert not any("independent" in line for line in reported(FRAME)[0])
+
+
 def test_a_group_without_a_scored_reply_has_no_rate() -> None:
     lines, data, _ = reported(pd.DataFrame({"reply": ["", " "]}), reply="reply")
     assert [(one["label"], one["replies"], one["rate"]) for one in data["labels"]] == [

@@ -13,7 +13,7 @@ from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example, Reply, Verdict
 from mirage_lib.datasets.own.reply_columns import ReplyColumns
 from mirage_lib.judges.named import DEFAULT, JUDGES, named
-from mirage_lib.judging.table import judged
+from mirage_lib.judging.table import BATCH, judged
 
 FRAME = pd.DataFrame(
     {"question": ["a?", "b?", "c?"], "response": ["I'm sorry, no.", "Yes, gladly.", None], "kind": ["bad", "ok", "ok"]},
@@ -56,6 +56,13 @@ def test_a_judge_of_ones_own_beside_a_named_one() -> None:
     assert table["length"].tolist() == ["not refused", "garbled", "unscored"]
     assert table["length_score"].tolist()[:2] == [7.0, 6.0]
     assert table["length_why"].tolist() == ["a?", "b?", "no reply"]
+
+
+def test_more_replies_than_a_batch_keep_their_order() -> None:
+    frame = pd.DataFrame({"reply": ["I'm sorry." if i % 3 == 0 else "Fine, sir." for i in range(BATCH + 100)]})
+    table = judged(frame, ["released", Length()])
+    assert [label == "refused" for label in table["released"]] == [i % 3 == 0 for i in range(BATCH + 100)]
+    assert table["length_score"].tolist() == [len(reply) / 2 for reply in frame["reply"]]
 
 
 def test_replies_alone() -> None:

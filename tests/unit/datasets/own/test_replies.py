@@ -117,6 +117,12 @@ def test_a_conversation_gives_its_last_exchange(turns: list[Any], expected: tupl
     assert texts(found)[1] == expected
 
 
+@pytest.mark.parametrize("columns", [ReplyColumns(reply="chat"), ReplyColumns(prompt="chat", reply="chat")])
+def test_a_conversation_that_is_named(columns: ReplyColumns) -> None:
+    frame = pd.DataFrame({"prompt": ["another"], "response": ["another"], "chat": [[USER, MODEL]]})
+    assert texts(replies_of(frame, columns)) == [(ASKED, SAID, "")]
+
+
 def test_a_conversation_as_prompt_and_a_list_of_turns_as_reply() -> None:
     frame = pd.DataFrame({"messages": [[USER, MODEL, {"role": "user", "content": "and now?"}]], "response": [[MODEL]]})
     assert texts(replies_of(frame)) == [("and now?", SAID, "")]
@@ -145,6 +151,7 @@ def test_a_row_without_a_reply_stays_with_its_reason(value: Any, error: str) -> 
 
 def test_a_prompt_may_be_absent_and_must_be_text() -> None:
     assert one({"reply": SAID, "prompt": None}, prompt="prompt") == ("", SAID, "")
+    assert one({"reply": None, "prompt": ASKED}, prompt="prompt", reply="reply") == (ASKED, "", "no reply")
     assert one({"reply": SAID, "prompt": 7}, prompt="prompt") == ("", "", "the prompt is a number, not text")
 
 
