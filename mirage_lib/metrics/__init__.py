@@ -1,1 +1,1 @@
-"""All rates and their intervals."""
+"""All rates and their intervals, and how far to trust the judge behind them."""

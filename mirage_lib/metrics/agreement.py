@@ -114,6 +114,14 @@ def as_calls(values: Column, whose: str) -> pd.Series:
         raise MirageError(f"A call of {whose!r} is not True, False or missing: {error}.") from error
 
 
+def as_codes(cluster: Column) -> np.ndarray:
+    """A number from 0 for each cluster, in sorted order. Raises MirageError if a reply has no cluster."""
+    codes = pd.factorize(pd.Series(cluster), sort=True)[0]
+    if (codes < 0).any():
+        raise MirageError(f"Reply {int(np.argmin(codes))} has no cluster; expected one for every reply.")
+    return codes
+
+
 @dataclasses.dataclass(frozen=True)
 class _Line:
     measure: str
@@ -230,7 +238,8 @@ def _unique(rows: pd.DataFrame, what: str) -> pd.DataFrame:
     if len(twice):
         one = rows.loc[twice[0]]
         raise MirageError(
-            f"{what} for item {one['item']!r} of group {one['group']!r}; expected one. Give each reply its own item."
+            f"{what} for item {str(one['item'])!r} of group {str(one['group'])!r}; expected one. Drop all but one, "
+            "or give each reply its own item."
         )
     return rows
 

@@ -12,11 +12,10 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.agreement import Column, as_calls
+from mirage_lib.metrics.agreement import Column, as_calls, as_codes
 from mirage_lib.metrics.intervals import wilson
 
 ROGAN_GLADEN = (
@@ -103,17 +102,19 @@ def rogan_gladen(
         why = f"sensitivity + specificity is {gain + 1:.2f}, at most 1: the judge tells nothing about the rate"
         why = why if positives and negatives else f"there is {lacks} reply among the labelled ones"
         return Corrected(**parts, rate=np.nan, low=np.nan, high=np.nan, why=f"undefined: {why}.")
-    rate = float(np.clip((raw + confusion.specificity - 1) / gain, 0, 1))
+    solved = (raw + confusion.specificity - 1) / gain
+    rate = float(np.clip(solved, 0, 1))
+    why = ROGAN_GLADEN + (f" Cut off from {solved:.2f}." if solved != rate else "")
     low, high = lang_reiczigel(
         raw, effective, confusion.sensitivity, positives, confusion.specificity, negatives, level
     )
-    return Corrected(**parts, rate=rate, low=min(float(low), rate), high=max(float(high), rate), why=ROGAN_GLADEN)
+    return Corrected(**parts, rate=rate, low=min(float(low), rate), high=max(float(high), rate), why=why)
 
 
 def lang_reiczigel(
     raw: Any, n: Any, sensitivity: Any, positives: Any, specificity: Any, negatives: Any, level: float = 0.95
 ) -> tuple[Any, Any]:
-    """The interval of a Rogan–Gladen rate, with the spread of all three shares (Lang and Reiczigel 2014, section 2).
+    """The interval of a Rogan–Gladen rate, with the spread of all three shares (Lang and Reiczigel 2014).
 
     ``n``, ``positives`` and ``negatives`` are the numbers of replies behind the three shares; numbers or arrays. The
     shares are first drawn towards 1/2, as Agresti and Coull do; then follow the normal approximation and a small shift.
@@ -136,23 +137,20 @@ def lang_reiczigel(
 def effective_number(calls: Column, cluster: Column) -> float:
     """How many independent replies tell as much about the rate as these, which come in clusters (K attempts of a root).
 
-    It is n divided by the design effect, at most n, from the spread of whole clusters (Kish 1965). If all calls are the
-    same, they show no spread, and it is the number of clusters. Unscored calls are left out. Raises MirageError if no
-    call is left, and for lengths that differ.
+    It is n divided by the design effect, at most n, from the spread of whole clusters (Kish 1965). Clusters without a
+    spread, such as those of calls that are all the same, count as one reply each. Unscored calls are left out. Raises
+    MirageError if no call is left, and for lengths that differ.
     """
-    flags, codes = as_calls(calls, "calls"), pd.factorize(pd.Series(cluster))[0]
+    flags, codes = as_calls(calls, "calls"), as_codes(cluster)
     if len(flags) != len(codes):
         raise MirageError(f"There are {len(flags)} calls and {len(codes)} clusters; expected one cluster per call.")
     there = flags.notna().to_numpy()
     if not there.any():
         raise MirageError("There is no scored call; expected at least one.")
     hits = flags.to_numpy(dtype=float, na_value=np.nan)[there]
-    share, spread = (
-        hits.mean(),
-        _spread((hits - hits.mean()) / len(hits), np.unique(codes[there], return_inverse=True)[1]),
-    )
-    clusters = len(np.unique(codes[there]))
-    return float(min(len(hits), share * (1 - share) / spread)) if spread > 0 and clusters > 1 else float(clusters)
+    codes, share = as_codes(codes[there]), hits.mean()
+    spread = _spread((hits - share) / len(hits), codes)
+    return float(min(len(hits), share * (1 - share) / spread)) if spread > 1e-15 else codes.max() + 1.0
 
 
 def prediction_powered(
@@ -170,14 +168,15 @@ def prediction_powered(
 
     The interval is Wilson's for as many replies as give the variance of the normal approximation. In that variance half
     a reply more stands in each of the four cells of label and call. Without it, a judge whose errors are too rare to
-    be seen among the labelled replies passes for perfect, and the interval is too narrow. The rate is that of the
-    source of these replies; for these replies alone, the interval is too wide.
+    be seen among the labelled replies passes for perfect, and the interval is too narrow. If all labels are the same,
+    it is Wilson's for as many replies as labelled clusters. The rate is that of the source of these replies; for these
+    replies alone, the interval is too wide.
 
     With fewer than two labels the rate is undefined. Raises MirageError if no call is scored, for lengths that differ,
     and for settings out of range.
     """
     flags, truth = as_calls(calls, "calls"), as_calls(labels, "labels")
-    codes = pd.factorize(pd.Series(range(len(flags)) if cluster is None else cluster))[0]
+    codes = np.arange(len(flags)) if cluster is None else as_codes(cluster)
     if not len(flags) == len(truth) == len(codes):
         raise MirageError(f"{len(flags)} calls, {len(truth)} labels, {len(codes)} clusters; expected one per reply.")
     _check(level)
@@ -202,7 +201,7 @@ def _powered(calls: np.ndarray, labels: np.ndarray, codes: np.ndarray, level: fl
     m, rest = len(ours), len(others)
     weight = 0.0
     if rest and calls.var() > 0:
-        weight = float(np.clip(np.cov(truth, ours)[0, 1] / calls.var(ddof=1) / (1 + m / rest), 0, 1))
+        weight = float(np.clip(np.cov(truth, ours, ddof=0)[0, 1] / calls.var() / (1 + m / rest), 0, 1))
     residue = truth - weight * ours
     rate = float(np.clip(residue.mean() + weight * (others.mean() if rest else 0), 0, 1))
     errors = np.zeros(len(calls))
@@ -212,6 +211,8 @@ def _powered(calls: np.ndarray, labels: np.ndarray, codes: np.ndarray, level: fl
     variance = _spread(errors, codes) + 0.5 * float(np.sum((cells - residue.mean()) ** 2)) / m**2
     inside = np.clip(rate, 0.5 / m, 1 - 0.5 / m)
     trials = min(inside * (1 - inside) / variance, len(calls))
+    if truth.min() == truth.max():
+        trials = float(len(np.unique(codes[there])))
     return rate, *wilson(rate * trials, trials, level)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.agreement import UNDEFINED, Column, as_calls
+from mirage_lib.metrics.agreement import UNDEFINED, Column, as_calls, as_codes
 from mirage_lib.metrics.intervals import percentiles, times_drawn, wilson
 
 
@@ -53,7 +53,7 @@ def precision_at_recall(
     rows = pd.DataFrame(_columns(scores, truth, cluster))
     labelled = rows.dropna(subset="truth").sort_values(["score", "truth"], kind="stable")
     graded, positive = labelled["score"].to_numpy(), labelled["truth"].to_numpy(dtype=float)
-    codes = np.arange(len(graded)) if cluster is None else pd.factorize(labelled["cluster"], sort=True)[0]
+    codes = np.arange(len(graded)) if cluster is None else as_codes(labelled["cluster"].to_numpy())
     counts = {"n": len(graded), "n_unscored": int(np.isnan(graded).sum()), "n_unlabelled": len(rows) - len(graded)}
     found = _best(graded, positive, np.ones((1, len(graded))), recall)
     precision, threshold, reached = (float(values[0]) for values in found)
@@ -82,14 +82,14 @@ def _columns(scores: Column, truth: Column, cluster: Column | None) -> dict[str,
 def _best(scores: np.ndarray, positive: np.ndarray, times: np.ndarray, recall: float) -> tuple[np.ndarray, ...]:
     """Precision, threshold and recall for each row of ``times`` (draws, replies): how often a reply is drawn."""
     order = np.argsort(-scores, kind="stable")[: int((~np.isnan(scores)).sum())]
-    ends = np.flatnonzero(np.append(scores[order][1:] != scores[order][:-1], True)[: len(order)])  # of equal scores
+    if not len(order):
+        return tuple(np.full(len(times), np.nan) for _ in range(3))
+    ends = np.flatnonzero(np.append(scores[order][1:] != scores[order][:-1], True))  # of runs of equal scores
     found = np.cumsum(times[:, order] * positive[order], axis=1)[:, ends]
     flagged = np.cumsum(times[:, order], axis=1)[:, ends]
     with np.errstate(divide="ignore", invalid="ignore"):
         reached = found / (times @ positive)[:, None]
         precision = np.where(reached >= recall - 1e-12, found / flagged, -1)
-    if not len(ends):
-        return tuple(np.full(len(times), np.nan) for _ in range(3))
     precision = np.nan_to_num(precision, nan=-1)
     best = len(ends) - 1 - np.argmax(precision[:, ::-1], axis=1)  # of several equal ones, that with the most recall
     rows = np.arange(len(times))
