@@ -13,9 +13,10 @@ DEFAULT = "released"  # if nobody says which
 
 
 def named(names: Iterable[str]) -> dict[str, Judge]:
-    """A judge for each name, each once. Raises MirageError, listing the names there are, for an unknown one."""
+    """A judge for each name, each once. Raises MirageError, listing all with the default first, for an unknown one."""
     names = list(dict.fromkeys(names))
     for name in names:
         if name not in JUDGES:
-            raise MirageError(f"There is no judge {name!r}; there are {', '.join(JUDGES)}.")
+            known = ", ".join(dict.fromkeys([DEFAULT, *JUDGES]))
+            raise MirageError(f"There is no judge {name!r}; there are {known}.")
     return {name: JUDGES[name]() for name in names}

@@ -10,12 +10,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from mirage_lib.core.errors import MirageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KINDS = (".csv", ".jsonl", ".parquet")  # of the file of verdicts
 PLACE = ["file", "row", "id"]  # how every file of verdicts begins
@@ -24,8 +24,6 @@ BETWEEN = {"model", "intent", "human", "prompt", "reply"}  # what may follow, be
 
 def add_options(one: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    from mirage_lib.judges.named import DEFAULT, JUDGES
-
     one.epilog = (
         "Exit codes: 0; 2 if rows cannot be read (unless --skip-bad), or nothing can be judged. A row without a "
         "reply is counted as unscored, and is no failure. Example: python -m mirage_lib judge replies.jsonl "
@@ -49,8 +47,8 @@ def add_options(one: argparse.ArgumentParser) -> None:
     ):
         several = f"{what} (default: guessed); may be given more than once"
         one.add_argument(f"--{option}", action="append", default=[], metavar="VALUE", help=several)
-    judges = f"{', '.join(JUDGES)} (default: {DEFAULT}); may be given more than once"
-    one.add_argument("--judge", action="append", default=[], metavar="NAME", help=judges)
+    judge = "a judge, e.g. released; an unknown name lists all, the default one first; may be given more than once"
+    one.add_argument("--judge", action="append", default=[], metavar="NAME", help=judge)
     one.add_argument("--encoding", default="utf-8", help="of files of text (default: utf-8)")
     out = f"write one line per reply: file, row, id, each judge's label, why and score ({', '.join(KINDS)})"
     one.add_argument("--out", type=Path, metavar="FILE", help=out)
@@ -131,6 +129,9 @@ def ours(columns: list[str]) -> bool:
 
 def _columns(path: Path) -> list[str]:
     """The names of a table's columns; none if it is no table."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         if path.suffix == ".parquet":
             return pq.read_schema(path).names
