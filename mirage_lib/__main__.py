@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from mirage_lib.audit import command
 from mirage_lib.core.errors import MirageError
+from mirage_lib.judging import command as judging
 
 if TYPE_CHECKING:
     from mirage_lib.core.store import Store
@@ -104,6 +105,11 @@ def count(args: argparse.Namespace) -> int:
 def audit(args: argparse.Namespace) -> int:
     """Audit a data set before fine-tuning on it: which words carry the label, how well they predict it, what to add."""
     return command.run(args)
+
+
+def judge(args: argparse.Namespace) -> int:
+    """Judge replies of any model: which are refused, how many could not be scored, how far people agree."""
+    return judging.run(args)
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -208,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--seeds", type=int, metavar="N", help="how many (default: MIRAGE_SEEDS, else the profile's)")
     one.add_argument("--json", action="store_true", help="a list of objects instead of lines to read")
     command.add_options(add(audit))
+    judging.add_options(add(judge))
     one = add(fetch)
     one.add_argument("name", nargs="?", metavar="NAME", help="which; without a name they are listed")
     one.add_argument(

@@ -31,6 +31,10 @@ AUDIT = (
     *("--encoding", "--segmenter", "--images", "--no-images", "--seed", "--sample", "--html", "--json"),
     *("--balance", "--fail-over", "--skip-bad"),
 )
+JUDGE = (
+    *("--prompt", "--reply", "--id", "--model", "--intent", "--against", "--unsafe", "--refused", "--partial"),
+    *("--judge", "--encoding", "--out", "--with-text", "--json", "--skip-bad"),
+)
 COMMANDS = {
     "study": ("--store", "--profile", "--seeds", "--workers", "--remake-damaged"),
     "runs": ("--store", "--check"),
@@ -38,6 +42,7 @@ COMMANDS = {
     "count": ("--data", "--rates", "--record"),
     "fetch": ("--to",),
     "audit": AUDIT,
+    "judge": JUDGE,
     "figure": ("--store", "--profile", "--out"),
     "export": ("--store", "--profile", "--out"),
 }

@@ -113,14 +113,14 @@ def _values(sample: Sequence[Record], given: Columns) -> tuple[dict[str, list[An
 
     Raises MirageError if a column that the user named is not there.
     """
-    records = [_flat(record) for record in sample]
+    records = [flat(record) for record in sample]
     names = list(dict.fromkeys(name for record in records for name in record))
     for role in ("query", "label", "answer", "image", "split", "id"):
         name = getattr(given, role)
         if name and name not in names:
-            raise MirageError(f"No column {name!r}, named as --{role}. There are: {_listed(names)}.")
+            raise MirageError(f"No column {name!r}, named as --{role}. There are: {quoted(names)}.")
     values = {name: [record[name] for record in records if record.get(name) not in (None, "")] for name in names}
-    return {name: column for name, column in values.items() if column}, _listed(names)
+    return {name: column for name, column in values.items() if column}, quoted(names)
 
 
 def _take(found: Columns, role: str, picked: tuple[str, str] | None) -> Columns:
@@ -134,11 +134,11 @@ def _few(values: dict[str, list[Any]], listed: str) -> str:
     """All columns, and the values of those that have only a few: a message to somebody who looks for the label."""
     cells = {name: list(dict.fromkeys(map(str, column))) for name, column in values.items()}
     few = {name: found for name, found in cells.items() if 1 < len(found) <= 8 and max(map(len, found)) <= 40}
-    lines = [f"{name!r} has {_listed(found)}" for name, found in few.items()]
+    lines = [f"{name!r} has {quoted(found)}" for name, found in few.items()]
     return f"There are: {listed}." + (f" Of these {'; '.join(lines)}." if lines else "")
 
 
-def _flat(record: Record) -> Record:
+def flat(record: Record) -> Record:
     """A record with the fields of its nested records added, under names with dots; one level deep."""
     inner = {f"{a}.{b}": value for a, one in record.items() if isinstance(one, dict) for b, value in one.items()}
     return {**record, **inner}
@@ -220,12 +220,12 @@ def _meanings(found: Columns, column: list[Any]) -> dict[str, Any]:
             (unsafe if means == "unsafe" else safe if means == "safe" else []).append(value)
         if not unsafe and not safe:
             raise MirageError(
-                f"The values of {found.label!r} ({_listed(values)}) do not say which is unsafe. Say so: --unsafe VALUE."
+                f"The values of {found.label!r} ({quoted(values)}) do not say which is unsafe. Say so: --unsafe VALUE."
             )
     why = {**found.why}
     if {value.lower() for value in values} <= YES | NO and not found.unsafe and not found.safe:
         other = f"; if it is the other way: --unsafe {safe[0]}" if safe else ""
-        why["label"] = f"{found.label!r} says yes or no, and {_listed(unsafe)} is read as unsafe{other}"
+        why["label"] = f"{found.label!r} says yes or no, and {quoted(unsafe)} is read as unsafe{other}"
     return {"unsafe": tuple(unsafe), "safe": tuple(safe), "why": why}
 
 
@@ -290,6 +290,7 @@ def _length(column: list[Any]) -> float:
     return sum(counts) / max(len(counts), 1)
 
 
-def _listed(values: Sequence[str]) -> str:
+def quoted(values: Sequence[str]) -> str:
+    """Values for a message: the first twelve, quoted, and how many more there are."""
     shown = ", ".join(repr(value) for value in values[:12])
     return f"{shown} and {len(values) - 12} more" if len(values) > 12 else shown or "none"
