@@ -109,7 +109,13 @@ def audit(args: argparse.Namespace) -> int:
 
 def judge(args: argparse.Namespace) -> int:
     """Judge replies of any model: which are refused, how many could not be scored, how far people agree."""
-    return judging.run(args)
+    def more():
+        """The judges that run a model."""
+        from mirage_lib.models.judges import FORMS, model_judge
+
+        return model_judge, FORMS
+
+    return judging.run(args, more)
 
 
 def fetch(args: argparse.Namespace) -> int:

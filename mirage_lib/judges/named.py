@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.judges.judge import Judge
@@ -12,11 +12,23 @@ JUDGES: dict[str, Callable[[], Judge]] = {"released": ReleasedKeywords}
 DEFAULT = "released"  # if nobody says which
 
 
-def named(names: Iterable[str]) -> dict[str, Judge]:
-    """A judge for each name, each once. Raises MirageError, listing all with the default first, for an unknown one."""
-    names = list(dict.fromkeys(names))
-    for name in names:
-        if name not in JUDGES:
-            known = ", ".join(dict.fromkeys([DEFAULT, *JUDGES]))
-            raise MirageError(f"There is no judge {name!r}; there are {known}.")
-    return {name: JUDGES[name]() for name in names}
+# The judges that run a model: from a name to one of them, or to None, and the names there are.
+More = tuple[Callable[[str], Judge | None], Sequence[str]]
+
+
+def named(names: Iterable[str], more: Callable[[], More] | None = None) -> dict[str, Judge]:
+    """A judge for each name, each once.
+
+    ``more`` loads those that run a model (``models.judges``); it is called only for a name that is not in ``JUDGES``.
+    Raises MirageError, listing all with the default first, for an unknown one.
+    """
+    found: dict[str, Judge] = {}
+    for name in dict.fromkeys(names):
+        make, others = more() if more and name not in JUDGES else (lambda _: None, ())
+        judge = JUDGES[name]() if name in JUDGES else make(name)
+        if judge is None:
+            raise MirageError(
+                f"There is no judge {name!r}; there are {', '.join(dict.fromkeys([DEFAULT, *JUDGES, *others]))}."
+            )
+        found[name] = judge
+    return found

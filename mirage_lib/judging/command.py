@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 from mirage_lib.core.errors import MirageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
+
+    from mirage_lib.judges.named import More
 
 KINDS = (".csv", ".jsonl", ".parquet")  # of the file of verdicts
 PLACE = ["file", "row", "id"]  # how every file of verdicts begins
@@ -57,8 +61,11 @@ def add_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--skip-bad", action="store_true", help="rows that cannot be read are listed, and no failure")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Read, judge, report, write. Returns 0; 2 for rows that cannot be read, unless ``--skip-bad``."""
+def run(args: argparse.Namespace, more: Callable[[], More] | None = None) -> int:
+    """Read, judge, report, write. Returns 0; 2 for rows that cannot be read, unless ``--skip-bad``.
+
+    ``more`` loads the judges that run a model; see ``judges.named.named``.
+    """
     from mirage_lib.datasets.own.replies import read_replies
     from mirage_lib.datasets.own.reply_columns import ReplyColumns
     from mirage_lib.judges.named import DEFAULT, named
@@ -66,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from mirage_lib.judging.table import verdicts
     from mirage_lib.judging.terminal import plain
 
-    judges = named(args.judge or [DEFAULT])
+    judges = named(args.judge or [DEFAULT], more)
     out = target(args.paths, args.out)
     if (args.refused or args.partial) and not args.against:
         raise MirageError("--refused and --partial read the labels of people. Name their column: --against COLUMN.")
