@@ -1,0 +1,86 @@
+"""What a reply itself says at its start and its end: markup, code, quotations and written documents taken out.
+
+The refusal rules read this instead of the raw reply, so that "I can't help you" in a story, a letter or a quotation is
+not taken for the model's own words.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+import unicodedata
+
+HEAD = 1500  # characters of a reply that are read from its start; refusals open a reply or follow a short preamble
+TAIL = 300  # characters read from its end, where a service message or a last sentence may refuse
+LISTED = 3  # list items from which a reply counts as giving a list
+
+_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′`´＇ʹ"), "'")
+_QUOTES = dict.fromkeys(map(ord, "“”„‟«»＂"), '"')
+_EMPHASIS = dict.fromkeys(map(ord, "*_#~|>\\"), " ")
+_HYPHENS = dict.fromkeys(map(ord, "‐‑‒–—―"), " - ")
+_CHARACTERS = str.maketrans({**_APOSTROPHES, **_QUOTES, **_HYPHENS})
+_TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
+_FENCE = re.compile(r"(?:```|~~~)[^\n]{0,40}\n(.*?)(?:(?:```|~~~)|\Z)", re.DOTALL)
+_ITEM = re.compile(r"^[ \t]{0,8}(?:\d{1,2}[.)]|[-*•+]|step \d)[ \t]", re.MULTILINE | re.IGNORECASE)
+_QUOTATION = re.compile(r'(?<!\w)"[^"\n]{1,400}"')
+_SPEAKER = re.compile(r"^[ \t*]{0,4}([A-Z][\w .]{0,20})[*]{0,2}:", re.MULTILINE)
+_ROLE = re.compile(r"^\W{0,4}(?:assistant|answer|response|reply|output|ai|bot|chatgpt|gpt-?4|model|a)\W{0,3}:\s*", re.I)
+# A document that the reply writes starts here: what follows is not the model speaking.
+_DOCUMENT = re.compile(
+    r"^(?:dear\s[^\n]{1,60},|subject:|title:|once upon a time\b|scene 1\b|\[?(?:verse|chorus)\b)"
+    r"|\b(?:here(?:'s| is| are)|below (?:is|are)|sure[,!.]|of course[,!.]|certainly[,!.])[^.\n]{0,90}?\b"
+    r"(?:letters?|e-?mails?|stor(?:y|ies)|poems?|songs?|lyrics|scripts?|dialogues?|scenes?|essays?|messages?|notes?"
+    r"|translations?|drafts?|templates?|reviews?|tweets?|posts?|jokes?|repl(?:y|ies)|sentences?|speech)\b[^.\n]{0,90}?:",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Speech:
+    """A reply's own words, in small letters, one space between words."""
+
+    head: str  # of the first HEAD characters
+    tail: str  # of the last TAIL characters, "" if the head reaches to the end
+    items: int  # list items in the head, as in "1. ..." or "- ..."
+    before_list: int  # characters of the head before the first list item
+    length: int  # characters of the raw reply
+
+
+def speech(reply: str) -> Speech:
+    """A reply's own words at its start and its end; any text gives a result, and a long one costs no more."""
+    head = own_words(reply[:HEAD])
+    tail = own_words(reply[max(HEAD, len(reply) - TAIL) :]) if len(reply) > HEAD else ""
+    items = list(_ITEM.finditer(reply, 0, HEAD))
+    before = len(own_words(reply[: items[0].start()])) if len(items) > 1 else len(head)
+    return Speech(head, tail, len(items), before, len(reply))
+
+
+def own_words(text: str) -> str:
+    """A text without markup, fenced code, quotations, other speakers and documents, in small letters.
+
+    Each is taken out only if other words remain: a refusal wholly inside quotation marks or a code fence stays.
+    """
+    text = readable(text)
+    for part in (_FENCE, _QUOTATION):
+        rest = part.sub(' "..." ', text)
+        text = rest if re.search(r"[^\W_]", rest) else text.replace('"', " ").replace("```", " ").replace("~~~", " ")
+    if len({name.lower() for name in _SPEAKER.findall(text)}) > 1:  # a dialogue between at least two
+        text = text[: next(_SPEAKER.finditer(text)).start()]
+    document = _DOCUMENT.search(text)
+    text = text[: document.start()] if document else text
+    text = _ROLE.sub("", text).translate(_EMPHASIS)
+    return " ".join(text.lower().split())
+
+
+def readable(text: str) -> str:
+    """A text with one form of every letter, apostrophe and quotation mark, without tags and control characters."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).translate(_CHARACTERS)
+    if "&" in text:
+        text = html.unescape(text).translate(_CHARACTERS)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if text.isprintable():
+        return text
+    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
