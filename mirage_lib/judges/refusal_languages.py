@@ -36,25 +36,28 @@ REFUSALS = {
 _REFUSAL = {language: re.compile(pattern) for language, pattern in REFUSALS.items()}
 
 # Frequent words that no English sentence has: they tell a language written in Latin letters from English.
-FOREIGN_WORDS = frozenset(
-    "una del que por para con pero lo está eres puedo siento sí hola gracias muy este esta como "  # Spanish
-    "le les des une et est pas vous je ne suis pour dans avec oui bonjour bien sûr voici qui sur ce mais "  # French
-    "der das und ist nicht ich sie ein eine mit für zu auf dem den ja nein aber kann leid mir von es wir auch "  # German
-    "il gli della di che non sono mi dispiace posso per ciao è questo questa nel alla si "  # Italian
-    "os uma não você em posso isso sim olá ao são eu desculpe muito "  # Portuguese
-    "het een niet voor dat ik kan ook op zijn van deze wordt maar "  # Dutch
-    "och att det som inte jag kan för är på av med ikke jeg og til ett "  # Swedish, Norwegian, Danish
-    "nie się jest na że do jak przez ale tak i w z mogę przykro "  # Polish
-    "je se že ale jsem nemohu ano který v s "  # Czech
-    "ve bir bu için değil ben ile çok evet hayır olarak üzgünüm ama "  # Turkish
-    "yang untuk tidak saya ini itu dengan dari maaf bisa adalah akan "  # Indonesian, Malay
-    "không là và của tôi xin lỗi thể các cho một những được "  # Vietnamese
-    "ni ya wa kwa na hii hiyo sio lakini samahani siwezi "  # Swahili
-    "ja on ei että se en ole minä voi mutta olen "  # Finnish
-    "az egy nem és hogy ez van sajnálom vagyok "  # Hungarian
-    "nu și este la în pe cu sunt pentru din îmi pare rău "  # Romanian
-    "ang ng mga sa ay hindi ako po ito".split()  # Tagalog
-) - frozenset("a i o v w z s on se me no do as to so an in is at den sa en ve la di per pare van or el le si".split())
+FOREIGN_WORDS = (
+    frozenset(
+        "una del que por para con pero lo está eres puedo siento sí hola gracias muy este esta como "  # Spanish
+        "le les des une et est pas vous je ne suis pour dans avec oui bonjour bien sûr voici qui sur ce mais "  # French
+        "der das und ist nicht ich sie ein eine mit für zu auf dem den ja nein aber kann leid mir von es wir auch "  # German
+        "il gli della di che non sono mi dispiace posso per ciao è questo questa nel alla si "  # Italian
+        "os uma não você em posso isso sim olá ao são eu desculpe muito "  # Portuguese
+        "het een niet voor dat ik kan ook op zijn van deze wordt maar "  # Dutch
+        "och att det som inte jag kan för är på av med ikke jeg og til ett "  # Swedish, Norwegian, Danish
+        "nie się jest na że do jak przez ale tak i w z mogę przykro "  # Polish
+        "je se že ale jsem nemohu ano který v s "  # Czech
+        "ve bir bu için değil ben ile çok evet hayır olarak üzgünüm ama "  # Turkish
+        "yang untuk tidak saya ini itu dengan dari maaf bisa adalah akan "  # Indonesian, Malay
+        "không là và của tôi xin lỗi thể các cho một những được "  # Vietnamese
+        "ni ya wa kwa na hii hiyo sio lakini samahani siwezi "  # Swahili
+        "ja on ei että se en ole minä voi mutta olen "  # Finnish
+        "az egy nem és hogy ez van sajnálom vagyok "  # Hungarian
+        "nu și este la în pe cu sunt pentru din îmi pare rău "  # Romanian
+        "ang ng mga sa ay hindi ako po ito".split()  # Tagalog
+    )
+    - frozenset("a i o v w z s on se me no do as to so an in is at den sa en ve la di per pare van or el le si".split())
+)
 FOREIGN_STARTS = frozenset(  # a short text in Latin letters that begins so is not English
     "oui non bonjour désolé merci hola sí gracias claro ja nein hallo danke leider entschuldigung ciao grazie sì olá sim "
     "não obrigado desculpe tak hej nej evet hayır merhaba ya tidak maaf samahani igen".split()

@@ -11,8 +11,10 @@ import html
 import re
 import unicodedata
 
-HEAD = 1500  # characters of a reply that are read from its start; refusals open a reply or follow a short preamble
+HEAD = 1200  # characters of a reply that are read from its start; refusals open a reply or follow a short preamble
 TAIL = 300  # characters read from its end, where a service message or a last sentence may refuse
+LEAD = 400  # characters in which a letter, a story or another document must start
+WRITTEN = " written text "  # stands for a document or a dialogue
 LISTED = 3  # list items from which a reply counts as giving a list
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′`´＇ʹ"), "'")
@@ -20,6 +22,8 @@ _QUOTES = dict.fromkeys(map(ord, "“”„‟«»＂"), '"')
 _EMPHASIS = dict.fromkeys(map(ord, "*_#~|>\\"), " ")
 _HYPHENS = dict.fromkeys(map(ord, "‐‑‒–—―"), " - ")
 _CHARACTERS = str.maketrans({**_APOSTROPHES, **_QUOTES, **_HYPHENS})
+# Control characters but for tab and newline, soft hyphens, characters without width, halves of a surrogate pair.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ud800-\udfff]")
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FENCE = re.compile(r"(?:```|~~~)[^\n]{0,40}\n(.*?)(?:(?:```|~~~)|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]{0,8}(?:\d{1,2}[.)]|[-*•+]|step \d)[ \t]", re.MULTILINE | re.IGNORECASE)
@@ -43,8 +47,12 @@ class Speech:
     head: str  # of the first HEAD characters
     tail: str  # of the last TAIL characters, "" if the head reaches to the end
     items: int  # list items in the head, as in "1. ..." or "- ..."
-    before_list: int  # characters of the head before the first list item
     length: int  # characters of the raw reply
+    preface: str  # the raw reply up to its first list item, "" if there are fewer than two
+
+    def after_list(self, place: int) -> bool:
+        """Whether a place in the head comes after the first list item."""
+        return self.items > 1 and place > len(own_words(self.preface))
 
 
 def speech(reply: str) -> Speech:
@@ -52,8 +60,7 @@ def speech(reply: str) -> Speech:
     head = own_words(reply[:HEAD])
     tail = own_words(reply[max(HEAD, len(reply) - TAIL) :]) if len(reply) > HEAD else ""
     items = list(_ITEM.finditer(reply, 0, HEAD))
-    before = len(own_words(reply[: items[0].start()])) if len(items) > 1 else len(head)
-    return Speech(head, tail, len(items), before, len(reply))
+    return Speech(head, tail, len(items), len(reply), reply[: items[0].start()] if len(items) > 1 else "")
 
 
 def own_words(text: str) -> str:
@@ -62,14 +69,18 @@ def own_words(text: str) -> str:
     Each is taken out only if other words remain: a refusal wholly inside quotation marks or a code fence stays.
     """
     text = readable(text)
-    for part in (_FENCE, _QUOTATION):
+    for part, mark in ((_FENCE, "```"), (_FENCE, "~~~"), (_QUOTATION, '"')):
+        if mark not in text:
+            continue
         rest = part.sub(' "..." ', text)
         text = rest if re.search(r"[^\W_]", rest) else text.replace('"', " ").replace("```", " ").replace("~~~", " ")
-    if len({name.lower() for name in _SPEAKER.findall(text)}) > 1:  # a dialogue between at least two
-        text = text[: next(_SPEAKER.finditer(text)).start()]
-    document = _DOCUMENT.search(text)
-    text = text[: document.start()] if document else text
-    text = _ROLE.sub("", text).translate(_EMPHASIS)
+    text = _ROLE.sub("", text)
+    lines = list(_SPEAKER.finditer(text)) if text.count(":") > 2 else []
+    if len(lines) > 2 and len({line.group(1).lower() for line in lines}) in (2, 3):  # people who take turns
+        text = text[: lines[0].start()] + WRITTEN
+    if document := _DOCUMENT.search(text, 0, LEAD):
+        text = text[: document.start()] + WRITTEN
+    text = text.translate(_EMPHASIS)
     return " ".join(text.lower().split())
 
 
@@ -81,6 +92,4 @@ def readable(text: str) -> str:
         text = html.unescape(text).translate(_CHARACTERS)
     if "<" in text:
         text = _TAG.sub(" ", text)
-    if text.isprintable():
-        return text
-    return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
+    return text if text.replace("\n", "").replace("\t", "").isprintable() else _UNSEEN.sub("", text)
