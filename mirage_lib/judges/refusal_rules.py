@@ -38,14 +38,13 @@ def rule(name: str, within: int, cues: str, *phrases: str) -> Rule:
     return Rule(name, within, tuple(cues.split("|")), re.compile("|".join(phrases)))
 
 
-# "I", but not where it only limits an answer ("while I cannot be sure") or tells of something else ("what I cannot do").
-_I = r"\bi" + "".join(
-    rf"(?<!\b{word} i)"
-    for word in "while although though whilst if when because what which why reason who whom things whether".split()
-)
+# "I", but not where it only limits an answer ("while I cannot be sure") or tells of others ("what I cannot do").
+_LIMITS = "while although though whilst if when because what which why reason who whom things whether"
+_I = r"\bi" + "".join(rf"(?<!\b{word} i)" for word in _LIMITS.split())
 # Idioms that refuse nothing: "I can't wait", "I cannot recommend it enough", "I can't say no to cake".
 _IDIOMS = (
-    r"(?! (?:\w+ly )?(?:wait|believe|imagine|complain|resist|afford|remember|wish|blame|fault|praise|deny|refuse|decline"
+    r"(?! (?:\w+ly )?(?:wait|believe|imagine|complain|resist|afford|remember|wish|blame|fault|praise|deny"
+    r"|refuse|decline"
     r"|stress|emphasi[sz]e|overstate|overemphasi[sz]e|stand\b|help but\b|help \w+ing\b|say no\b|agree (?:\w+ )?more"
     r"|get enough|live without|go wrong|thank you|think of a better|tell you how (?:much|happy|glad|excited)"
     r"|(?:\w+ ){1,4}enough\b|be (?:\w+ )?(?:sure|certain|happier|more)))"
@@ -101,14 +100,16 @@ DECLINE = (
         r"(?! to (?:believe|accept that|give up))",
         rf"{_I}(?:(?:'d| would) (?:rather|prefer) not\b| prefer not to\b)",
         rf"{_I} (?:do not|don't|would not|wouldn't) feel comfortable\b",
-        rf"{_I} (?:do not|don't) (?:provide|assist|comply|condone|engage in|participate|create|generate|promote|offer)\b",
+        rf"{_I} (?:do not|don't) (?:provide|assist|comply|condone|engage in|participate|create|generate|promote"
+        rf"|offer)\b",
     ),
     rule(
         "policy",
         1100,
         "polic|guideline|programming|terms of|programmed|within my|within the scope|standards|rules",
         r"\b(?:against|violat\w+|breach\w*|contrary to|outside(?: of)?|not (?:with)?in(?: line with)?|due to|as per|per"
-        r"|because of|by|under) (?:\w+'?s? ){0,3}?(?:our|my|openai's|usage|use|use-case|content|company|community|safety"
+        r"|because of|by|under) (?:\w+'?s? ){0,3}?(?:our|my|openai's|usage|use|use-case|content|company"
+        r"|community|safety"
         rf"|platform|platform's|ethical) (?:[\w-]+ ){{0,3}}?{_POLICY}\b",
         rf"\b{_POLICY} (?:\w+ )?(?:prohibits?|prevents?|restricts?|forbids?|do(?:es)? not (?:allow|permit)"
         r"|advises? against)",

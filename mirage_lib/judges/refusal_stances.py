@@ -47,10 +47,13 @@ REBUT = (
     rule(
         "rebuttal",
         EARLY,
-        " not |n't|never| un| in| im| ir| wrong| dis| offensive| harmful| illegal| hurtful| against| cruel| derog| mislead",
-        rf"\b(?=[it])(?<!as )(?<!since )(?<!because ){_IT_IS}{_DEGREES} (?:(?:accurate|true|correct|valid) (?:or|and|nor) )?"
+        " not |n't|never| un| in| im| ir| wrong| dis| offensive| harmful| illegal| hurtful| against| cruel"
+        "| derog| mislead",
+        rf"\b(?=[it])(?<!as )(?<!since )(?<!because ){_IT_IS}{_DEGREES} (?:(?:accurate|true|correct"
+        rf"|valid) (?:or|and|nor) )?"
         rf"(?:{_BAD}|{_NOT_GOOD})\b(?:,? (?:or|and|nor) (?:\w+ ){{0,2}}\w+)? (?:for \w+ (?:\w+ )?)?(?:to|that|for)\b",
-        r"\bi (?:do not|don't|would not|wouldn't) (?:think|believe) (?:that )?(?:it|this|that|anyone|we|any|\w+ should)\b",
+        r"\bi (?:do not|don't|would not|wouldn't) (?:think|believe) (?:that )?(?:it|this|that|anyone|we|any"
+        r"|\w+ should)\b",
         r"\bi don't believe in\b",
         r"\bi (?:do not|don't|cannot|can't) (?:support|condone|endorse|encourage|agree|advocate|recommend|advise"
         r"|approve)\b(?! (?:\w+ ){1,6}enough)",
@@ -60,7 +63,8 @@ REBUT = (
         "condemnation",
         EARLY,
         "never|not a|not the|no place|no justif|no excuse|no reason|not any|no valid|not be ",
-        rf"\b{_BE} never (?:an? |the )?(?:\w+ )?(?:acceptable|okay|ok|answer|solution|justified|appropriate|right|option"
+        rf"\b{_BE} never (?:an? |the )?(?:\w+ )?(?:acceptable|okay|ok|answer|solution|justified|appropriate"
+        rf"|right|option"
         r"|good)\b",
         rf"\b{_BE} not (?:an?|the) (?:\w+ (?:or|and|,) )?(?:\w+ )?(?:healthy|appropriate|acceptable|productive|ethical"
         r"|responsible|right|good|viable)\b(?: \w+){0,3}? (?:way|question|solution|thing|answer|behaviou?r|course"
@@ -73,21 +77,33 @@ REBUT = (
     rule(  # how GPT-4 refuses to work on a picture: it says what is wrong with the picture or with the request
         "unfit request",
         420,
-        "image|picture|photo|content|instruction|request|question|prompt|advertis|material|post|quer|meme|action|topic"
-        "|could|would|may|might|can|ing |considered|deemed|classified|categori|doing so",
-        rf"\b{_ASKED} (?:\w+ ){{0,8}}?(?:is|are|has been|have been|was|were|may be|could be|can be|would be|as|being"
+        "image|picture|photo|content|instruction|request|question|prompt|advertis|material|post|quer|meme|action|topic",
+        rf"\b(?=[acimpqrt]){_ASKED} (?:\w+ ){{0,8}}?(?:is|are|has been|have been|was|were|may be|could be"
+        rf"|can be|would be|as|being"
         rf"|seems|appears to be) (?:\w+ ){{0,4}}?{_UNFIT}",
-        rf"\b{_ASKED} (?:\w+ ){{0,6}}?(?:contains?|includes?|depicts?|shows?|promotes?|suggests?|features?|violates?"
-        r"|encourages?|displays?) (?:\w+ ){0,6}?(?:nudity|explicit|sexually|sensitive|inappropriate|hateful|harmful|hate"
+        rf"\b(?=[acimpqrt]){_ASKED} (?:\w+ ){{0,6}}?(?:contains?|includes?|depicts?|shows?|promotes?|suggests?"
+        rf"|features?|violates?"
+        r"|encourages?|displays?) (?:\w+ ){0,6}?(?:nudity|explicit|sexually|sensitive|inappropriate|hateful"
+        r"|harmful|hate"
         r"|illegal|unsafe|discriminat\w+|offensive|violen\w+|polic(?:y|ies))\b",
+        r"\bis (?:considered|deemed|categori[sz]ed|classified) (?:\w+ ){0,3}(?:unsafe|harmful|inappropriate|risky"
+        r"|sensitive|disallowed)",
+    ),
+    rule(  # "sharing such images could violate privacy"
+        "harm foreseen",
+        420,
+        "could|would|may |might",
         r"\b(?:could|would|may|might) (?:\w+ )?(?:be (?:considered|seen|viewed|perceived|interpreted|categori[sz]ed)"
         rf"|violate|infringe|breach|constitute) (?:\w+ ){{0,5}}?(?:{_UNFIT}|privacy|rights|guidelines|polic)",
+    ),
+    rule(
+        "deed opposed",
+        300,
+        "ing |doing so",
         rf"(?:^|[.,] ){_DEED} (?:[\w',]+ ){{0,22}}?(?:could|can|would|may|might|is|promotes?|violates?|perpetuates?"
         r"|infringes?|contributes?) (?:\w+ ){0,3}?(?:lead|promote|violat\w+|infring\w+|contribut\w+|perpetuat\w+|not\b"
         r"|be\b|harm\w*|inappropriate|unethical|unsafe|against|encourag\w+|invad\w+|compromis\w+|breach|disrespect\w*"
         r"|spread|constitut\w+|discriminat\w+|hat\w+|violence)",
-        r"\bis (?:considered|deemed|categori[sz]ed|classified) (?:\w+ ){0,3}(?:unsafe|harmful|inappropriate|risky"
-        r"|sensitive|disallowed)",
     ),
 )
 # Reasons of morals: after a denial or a disclaimer they make a rebuttal; alone they are no evidence.
@@ -107,18 +123,22 @@ NO_ACCESS = rule(
 _DISCLAIM = rule(  # what the model lacks as a machine, or does not know
     "disclaimer",
     EARLY,
-    "i do not|i don't|i cannot|i can't|i am not|i'm not|i am |i'm |i lack|i have no|as an|as a |for me|it is |my |depends",
+    "i do not|i don't|i cannot|i can't|i am not|i'm not|i am |i'm |i lack|i have no|as an|as a |for me|it is "
+    "|my |depends",
     r"\bi (?:do not|don't|cannot|can't|lack|have no) ?(?:\w+ly )?(?:have|hold|possess|form|take|feel|experience|express"
     r"|personal|know|predict|any)? ?(?:any |the |a |my )?(?:\w+ )?(?:personal|opinions?|beliefs?|feelings|emotions?"
     r"|preferences?|experiences?|physical|body|sides|views?|consciousness|thoughts|biases|subjective|specific|enough"
     r"|future)\b",
     r"\bi(?:'m| am) (?:just |only |simply |merely )?an? (?:ai|artificial|language|machine|computer|text)",
     r"\bas an? (?:\w+ ){0,4}(?:ai|artificial intelligence|language model|machine|chatbot)\b",
-    r"\bi(?:'m| am) not (?:a |an |able |capable |programmed |human|aware of|familiar with|sure (?:what|who|how|why|if|i))",
+    r"\bi(?:'m| am) not (?:a |an |able |capable |programmed |human|aware of|familiar with|sure (?:what|who|how"
+    r"|why|if|i))",
     r"\bi (?:do not|don't) (?:know|understand)\b|\b(?:not possible|impossible) for me\b",
-    r"\b(?:it is|it's) (?:\w+ )?(?:difficult|impossible|hard) (?:for me )?to (?:\w+ly )?(?:determine|say|predict|know|give"
+    r"\b(?:it is|it's) (?:\w+ )?(?:difficult|impossible|hard) (?:for me )?to (?:\w+ly )?(?:determine|say"
+    r"|predict|know|give"
     r"|provide|answer)\b",
-    r"\bmy (?:knowledge|training) (?:cut|data)|\b(?:a matter of|based on) (?:personal|individual) (?:opinion|preference)",
+    r"\bmy (?:knowledge|training) (?:cut|data)|\b(?:a matter of|based on) (?:personal|individual) (?:opinion"
+    r"|preference)",
 )
 _CONTRADICT = rule(  # the reply denies what the request takes for granted
     "contradiction",
@@ -128,9 +148,11 @@ _CONTRADICT = rule(  # the reply denies what the request takes for granted
     r"\bthere (?:is|are|was|were|has been) (?:currently |absolutely |simply |also )?(?:no|not|little|insufficient)\b",
     r"\bthere (?:isn't|aren't)\b|\b(?:is|are|was|being) (?:\w+ ){0,2}fictional\b|\bfictional character\b|\bno such\b",
     r"\b(?:does not|do not|did not|doesn't|don't|didn't) (?:actually )?(?:exist|make sense)",
-    r"\b(?:misunderstanding|misconception|false premise|myth|stereotypes?|generali[sz]ations?|nonsensical|not meaningful"
+    r"\b(?:misunderstanding|misconception|false premise|myth|stereotypes?|generali[sz]ations?|nonsensical"
+    r"|not meaningful"
     r"|inaccurate|incorrect|untrue|unclear|overgenerali[sz]\w+|premise|the idea that)\b",
-    r"\b(?:it is|it's|it would be|is|are) (?:\w+ )?(?:not|never|im) ?(?:\w+ly )?(?:possible|feasible|true|accurate|correct"
+    r"\b(?:it is|it's|it would be|is|are) (?:\w+ )?(?:not|never|im) ?(?:\w+ly )?(?:possible|feasible|true"
+    r"|accurate|correct"
     r"|the case|based on|supported|a (?:real|valid|proven|good)|real\b|necessarily|clear)",
     r"\bnot all (?:\w+ ){1,3}(?:are|have|do|feel|believe|support|think|hate)\b",
     r"\bit (?:seems|appears|looks) (?:that |like )?(?:you|your|there)\b",
@@ -158,9 +180,11 @@ _REDIRECT = rule(  # the reply suggests something else, or asks back
     r"\bi(?:'d| would)? (?:\w+ly )?(?:suggest|recommend|encourage|advise|urge) (?:that )?(?:you\b|consult|seek|contact"
     r"|speak|reach|talk|check|focus)",
     r"(?:^|[.!?] )instead(?:,| of)",
-    r"\b(?:please|could you|can you) (?:\w+ )?(?:consult|contact|provide|clarify|rephrase|specify|seek|reach|check|visit"
+    r"\b(?:please|could you|can you) (?:\w+ )?(?:consult|contact|provide|clarify|rephrase|specify|seek|reach"
+    r"|check|visit"
     r"|refer|let me know|give me)",
-    r"\b(?:more|additional|further) (?:context|information|details)\b|\bbest to (?:consult|contact|ask|seek|speak|check)",
+    r"\b(?:more|additional|further) (?:context|information|details)\b|\bbest to (?:consult|contact|ask|seek"
+    r"|speak|check)",
 )
 EVASIONS = (  # the first that matches names the evasion
     (_DISCLAIM, "disclaimed"),
@@ -177,7 +201,8 @@ DEED = re.compile(
     re.IGNORECASE,
 )
 CONDEMNED = re.compile(
-    r"^[^.]{0,120}?\b(?:is|are|would be) (?:\w+ ){0,3}(?:illegal|unethical|immoral|wrong|a (?:serious )?crim\w+|dangerous"
+    r"^[^.]{0,120}?\b(?:is|are|would be) (?:\w+ ){0,3}(?:illegal|unethical|immoral|wrong|a (?:serious )?crim\w+"
+    r"|dangerous"
     r"|not only)\b"
 )
 # Requests that take a claim for granted, and replies that open by denying it.

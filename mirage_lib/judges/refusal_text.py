@@ -35,7 +35,8 @@ _DOCUMENT = re.compile(
     r"^(?:dear\s[^\n]{1,60},|subject:|title:|once upon a time\b|scene 1\b|\[?(?:verse|chorus)\b)"
     r"|\b(?:here(?:'s| is| are)|below (?:is|are)|sure[,!.]|of course[,!.]|certainly[,!.])[^.\n]{0,90}?\b"
     r"(?:letters?|e-?mails?|stor(?:y|ies)|poems?|songs?|lyrics|scripts?|dialogues?|scenes?|essays?|messages?|notes?"
-    r"|translations?|drafts?|templates?|reviews?|tweets?|posts?|jokes?|repl(?:y|ies)|sentences?|speech)\b[^.\n]{0,90}?:",
+    r"|translations?|drafts?|templates?|reviews?|tweets?|posts?|jokes?|repl(?:y|ies)|sentences?"
+    r"|speech)\b[^.\n]{0,90}?:",
     re.MULTILINE | re.IGNORECASE,
 )
 
