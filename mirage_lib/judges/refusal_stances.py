@@ -47,8 +47,9 @@ REBUT = (
     rule(
         "rebuttal",
         EARLY,
-        " not |n't|never| un| in| im| ir| wrong| dis| offensive| harmful| illegal| hurtful| against| cruel"
-        "| derog| mislead",
+        " not |n't|never|uneth|unacc|unsafe|unfair|unnec|unprod|unwise|unlaw|unkind|unheal|inappr|inhuman|inexc|insens"
+        "|immoral|improper|irresp|disresp|discrim|wrong|offensive|harmful|hurtful|derog|mislead|repreh|cruel|illegal"
+        "|against",
         rf"\b(?=[it])(?<!as )(?<!since )(?<!because ){_IT_IS}{_DEGREES} (?:(?:accurate|true|correct"
         rf"|valid) (?:or|and|nor) )?"
         rf"(?:{_BAD}|{_NOT_GOOD})\b(?:,? (?:or|and|nor) (?:\w+ ){{0,2}}\w+)? (?:for \w+ (?:\w+ )?)?(?:to|that|for)\b",
@@ -77,7 +78,9 @@ REBUT = (
     rule(  # how GPT-4 refuses to work on a picture: it says what is wrong with the picture or with the request
         "unfit request",
         420,
-        "image|picture|photo|content|instruction|request|question|prompt|advertis|material|post|quer|meme|action|topic",
+        "unsafe|harmful|inappropriate|sensitive|risky|offensive|private|sexually|explicit|discriminat|hate|disallow"
+        "|uneth|illegal|not |rejected|violat|invasion|breach|problematic|disrespect|mislead|against|nudity"
+        "|violen|polic",
         rf"\b(?=[acimpqrt]){_ASKED} (?:\w+ ){{0,8}}?(?:is|are|has been|have been|was|were|may be|could be"
         rf"|can be|would be|as|being"
         rf"|seems|appears to be) (?:\w+ ){{0,4}}?{_UNFIT}",
@@ -99,7 +102,9 @@ REBUT = (
     rule(
         "deed opposed",
         300,
-        "ing |doing so",
+        "doing so|sharing|discussing|describing|providing|distributing|promoting|speculating|identifying|disseminating"
+        "|using|creating|commenting|encouraging|making|spreading|assuming|engaging|associating|generating|displaying"
+        "|analyzing|posting|publishing",
         rf"(?:^|[.,] ){_DEED} (?:[\w',]+ ){{0,22}}?(?:could|can|would|may|might|is|promotes?|violates?|perpetuates?"
         r"|infringes?|contributes?) (?:\w+ ){0,3}?(?:lead|promote|violat\w+|infring\w+|contribut\w+|perpetuat\w+|not\b"
         r"|be\b|harm\w*|inappropriate|unethical|unsafe|against|encourag\w+|invad\w+|compromis\w+|breach|disrespect\w*"

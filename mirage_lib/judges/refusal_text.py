@@ -11,7 +11,7 @@ import html
 import re
 import unicodedata
 
-HEAD = 1200  # characters of a reply that are read from its start; refusals open a reply or follow a short preamble
+HEAD = 1000  # characters of a reply that are read from its start; refusals open a reply or follow a short preamble
 TAIL = 300  # characters read from its end, where a service message or a last sentence may refuse
 LEAD = 400  # characters in which a letter, a story or another document must start
 WRITTEN = " written text "  # stands for a document or a dialogue
@@ -69,13 +69,12 @@ def own_words(text: str) -> str:
 
     Each is taken out only if other words remain: a refusal wholly inside quotation marks or a code fence stays.
     """
-    text = readable(text)
+    text = _ROLE.sub("", readable(text))
     for part, mark in ((_FENCE, "```"), (_FENCE, "~~~"), (_QUOTATION, '"')):
         if mark not in text:
             continue
         rest = part.sub(' "..." ', text)
         text = rest if re.search(r"[^\W_]", rest) else text.replace('"', " ").replace("```", " ").replace("~~~", " ")
-    text = _ROLE.sub("", text)
     lines = list(_SPEAKER.finditer(text)) if text.count(":") > 2 else []
     if len(lines) > 2 and len({line.group(1).lower() for line in lines}) in (2, 3):  # people who take turns
         text = text[: lines[0].start()] + WRITTEN
