@@ -105,7 +105,7 @@ def wordlike(text: str) -> float:
     """Share of the tokens that look like words, numbers or signs, 0 to 1; 1 for one or two short tokens.
 
     A word of Latin letters has a vowel unless it is short or an abbreviation, has no six consonants in a row, mixes
-    neither digits nor signs into its letters, and has at most ``LONGEST`` letters. Other alphabets are taken as they are.
+    neither digits nor signs into its letters, and has at most ``LONGEST`` letters. Other alphabets count as words.
     """
     tokens = _TOKEN.findall(text)
     if len(tokens) < 3 and (len(text) < RUN or not text.isascii() or re.search(r"[/.:@_(]", text)):
@@ -120,7 +120,7 @@ def known(text: str, vocabulary: Collection[str]) -> float:
 
 
 def broken(text: str) -> float:
-    """Share of the characters that no text has: U+FFFD, unassigned or private ones, lone surrogates, controls."""
+    """Share of the characters that no text has: U+FFFD, unassigned, private, lone surrogates, controls."""
     if text.isascii() and text.isprintable():
         return 0.0
     lost = sum(

@@ -42,11 +42,11 @@ def rule(name: str, within: int, cues: str, *phrases: str) -> Rule:
 # "I", but not where it only limits an answer ("while I cannot be sure") or tells of others ("what I cannot do").
 _LIMITS = "while although though whilst if when because what which why reason who whom things whether"
 _I = r"\bi" + "".join(rf"(?<!\b{word} i)" for word in _LIMITS.split())
-# Idioms that refuse nothing: "I can't wait", "I cannot recommend it enough", "I can't say no to cake".
+# What refuses nothing: "I can't wait", "I cannot recommend it enough", "I can't say no to cake", "I can't sleep".
 _IDIOMS = (
-    r"(?! (?:\w+ly )?(?:wait|believe|imagine|complain|resist|afford|remember|wish|blame|fault|praise|deny"
-    r"|refuse|decline"
-    r"|stress|emphasi[sz]e|overstate|overemphasi[sz]e|stand\b|help but\b|help \w+ing\b|say no\b|agree (?:\w+ )?more"
+    r"(?! (?:\w+ly )?(?:wait|believe|imagine|complain|resist|afford|remember|wish|blame|fault|praise|deny|refuse"
+    r"|decline|stress|emphasi[sz]e|overstate|overemphasi[sz]e|stand\b|sleep|breathe|stop|move|forget|let go|keep|walk"
+    r"|run\b|swim|eat|cry|leave|stay|bear|escape|lose|help but\b|help \w+ing\b|say no\b|agree (?:\w+ )?more"
     r"|get enough|live without|go wrong|thank you|think of a better|tell you how (?:much|happy|glad|excited)"
     r"|(?:\w+ ){1,4}enough\b|be (?:\w+ )?(?:sure|certain|happier|more)))"
 )
@@ -82,13 +82,14 @@ DECLINE = (
     rule(
         "not allowed",
         LATE,
-        "'m not|am not|incapable|something|be able",
+        "'m not|am not|incapable|something|be able|isn't a|not a|not going|won't",
         rf"{_I}(?:'m| am) (?:\w+ )?not (?:\w+ )?(?:allowed|permitted|authori[sz]ed|programmed|designed|capable|equipped"
         r"|qualified|comfortable|willing|in a position|trained|supposed"
         r"|going to (?:help|assist|provide|do|write|give|answer|share|tell))\b",
         r"\bi(?:'m| am) incapable of",
         rf"\bi (?:would|will|won't|wouldn't) (?:not )?be able to {_HELP}",
-        r"\b(?:isn't|is not) something (?:that )?i\b",
+        r"\b(?:isn't|not) (?:something|an? (?:\w+ )?\w+) (?:that )?i(?: can|'m| am| will| would|'d)\b",
+        r"(?:^|[.,!] )(?:not going to|won't) (?:help|assist|provide|do|happen)\b",
     ),
     rule(
         "unwillingness",
@@ -101,6 +102,7 @@ DECLINE = (
         r"(?! to (?:believe|accept that|give up))",
         rf"{_I}(?:(?:'d| would) (?:rather|prefer) not\b| prefer not to\b)",
         rf"{_I} (?:do not|don't|would not|wouldn't) feel comfortable\b",
+        rf"{_I} (?:do not|don't) (?:think|believe|feel) (?:that )?i (?:can|should|could|am able|want)\b",
         rf"{_I} (?:do not|don't) (?:provide|assist|comply|condone|engage in|participate|create|generate|promote"
         rf"|offer)\b",
     ),
@@ -140,11 +142,12 @@ UNLESS = re.compile(r"\b(?:without|unless|depending)\b[^.!?]*$")
 SERVICE = rule(
     "service message",
     120,
-    "filter|blocked|safety|prohibited|polic|moderat|flagged|reason|responsibleai|withheld|removed|stopped",
+    "denied|refused|rejected|filter|blocked|safety|prohibited|polic|moderat|flagged|reason|responsibleai"
+    "|withheld|removed|stopped",
     r"\bfinish[_ ]?reason\W{1,4}(?:\w+\.)?(?:safety|content|prohibited|blocklist|recitation)",
     r"\bcontent[_ ]?filter|\bprohibited[_ ]content\b|\bblock_?reason\b|responsibleai",
     r"\b(?:response|reply|content|prompt|request|output|message|completion|answer) (?:\w+ ){0,3}"
-    r"(?:blocked|filtered|withheld|removed|flagged|stopped)\b",
+    r"(?:blocked|filtered|withheld|removed|flagged|stopped|denied|rejected|refused)\b",
     r"\bblocked (?:\w+ ){0,3}(?:safety|polic|filter)|\bmay violate (?:\w+ ){0,3}polic",
 )
 # There is nothing to look at: the reply asks for it, which is no refusal.

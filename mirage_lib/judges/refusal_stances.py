@@ -52,7 +52,8 @@ REBUT = (
         "|against",
         rf"\b(?=[it])(?<!as )(?<!since )(?<!because ){_IT_IS}{_DEGREES} (?:(?:accurate|true|correct"
         rf"|valid) (?:or|and|nor) )?"
-        rf"(?:{_BAD}|{_NOT_GOOD})\b(?:,? (?:or|and|nor) (?:\w+ ){{0,2}}\w+)? (?:for \w+ (?:\w+ )?)?(?:to|that|for)\b",
+        rf"(?:{_BAD}|{_NOT_GOOD})\b(?:,? (?:or|and|nor) (?:\w+ ){{0,2}}\w+)?"
+        r" (?:of me )?(?:for \w+ (?:\w+ )?)?(?:to|that|for)\b",
         r"\bi (?:do not|don't|would not|wouldn't) (?:think|believe) (?:that )?(?:it|this|that|anyone|we|any"
         r"|\w+ should)\b",
         r"\bi don't believe in\b",
@@ -125,7 +126,7 @@ NO_ACCESS = rule(
     r"(?:access|ability|capabilit\w+|capacity)\b",
     r"\bi (?:do not|don't) have (?:\w+ ){0,3}(?:information|data|details|knowledge|context)\b",
 )
-_DISCLAIM = rule(  # what the model lacks as a machine, or does not know
+DISCLAIM = rule(  # what the model lacks as a machine, or does not know
     "disclaimer",
     EARLY,
     "i do not|i don't|i cannot|i can't|i am not|i'm not|i am |i'm |i lack|i have no|as an|as a |for me|it is "
@@ -148,7 +149,8 @@ _DISCLAIM = rule(  # what the model lacks as a machine, or does not know
 _CONTRADICT = rule(  # the reply denies what the request takes for granted
     "contradiction",
     220,
-    "no | not |n't|fictional|misunderstanding|confusion|misconception|myth|stereotype|generali|nonsens|inaccurate"
+    "no | not |not all|n't|fictional|misunderstanding|confusion|misconception|myth|stereotype|generali|nonsens"
+    "|inaccurate"
     "|incorrect|false|untrue|unclear|little|insufficient|premise|the idea|seems|appears",
     r"\bthere (?:is|are|was|were|has been) (?:currently |absolutely |simply |also )?(?:no|not|little|insufficient)\b",
     r"\bthere (?:isn't|aren't)\b|\b(?:is|are|was|being) (?:\w+ ){0,2}fictional\b|\bfictional character\b|\bno such\b",
@@ -192,7 +194,7 @@ _REDIRECT = rule(  # the reply suggests something else, or asks back
     r"|speak|check)",
 )
 EVASIONS = (  # the first that matches names the evasion
-    (_DISCLAIM, "disclaimed"),
+    (DISCLAIM, "disclaimed"),
     (_CONTRADICT, "contradicted"),
     (_REPROACH, "contradicted"),
     (_CAUTION, "contradicted"),
