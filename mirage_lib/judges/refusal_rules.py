@@ -53,7 +53,9 @@ _IDIOMS = (
 # What a machine lacks, or cannot be sure of: a disclaimer rather than a refusal.
 _LACKS = (
     r"(?! (?:\w+ly )?(?:have\b|hold\b|feel\b|experience|possess|form |physically|actually |personally|predict|know\b"
-    r"|(?:say|tell|determine|confirm) (?:\w+ ){0,2}(?:for sure|for certain|with (?:\w+ )?certainty|definitively)))"
+    r"|determine\b|ascertain|make out|tell (?:if|whether|what|which|how|from|exactly|for)\b"
+    r"|(?:see|find|read|spot|detect) (?:any|an? |clear|his|her|their|its|much)"
+    r"|(?:say|confirm) (?:\w+ ){0,2}(?:for sure|for certain|with (?:\w+ )?certainty|definitively)))"
 )
 _CANNOT = r"(?:can ?not|can't|cant|am not able to|'m not able to|am unable to|'m unable to)"
 _ADVERB = (

@@ -143,6 +143,7 @@ DISCLAIM = rule(  # what the model lacks as a machine, or does not know
     r"\b(?:it is|it's) (?:\w+ )?(?:difficult|impossible|hard) (?:for me )?to (?:\w+ly )?(?:determine|say"
     r"|predict|know|give"
     r"|provide|answer)\b",
+    r"\bi(?: cannot| can't|(?: am|'m) (?:unable|not able) to) (?:\w+ly )?(?:determine|ascertain|make out|tell)\b",
     r"\bmy (?:knowledge|training) (?:cut|data)|\b(?:a matter of|based on) (?:personal|individual) (?:opinion"
     r"|preference)",
 )

@@ -128,4 +128,7 @@ def test_published_answers_are_not_garbled() -> None:
         texts += [turn["response"] for turn in row["instr-resp"]]
     texts = [text for text in texts if text.strip()]
     assert len(texts) > 2800
+    assert max(map(repeated, texts)) < 0.35
+    assert min(map(packed, texts)) > 0.25
+    assert min(map(wordlike, texts)) > 0.9
     assert sum(garble(text).garbled for text in texts) <= 0.005 * len(texts)
