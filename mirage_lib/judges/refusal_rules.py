@@ -84,13 +84,13 @@ DECLINE = (
     rule(
         "not allowed",
         LATE,
-        "'m not|am not|incapable|something|be able|isn't a|not a|not going|won't",
+        "'m not|am not|incapable|be able|something|request|not going|won't",
         rf"{_I}(?:'m| am) (?:\w+ )?not (?:\w+ )?(?:allowed|permitted|authori[sz]ed|programmed|designed|capable|equipped"
         r"|qualified|comfortable|willing|in a position|trained|supposed"
         r"|going to (?:help|assist|provide|do|write|give|answer|share|tell))\b",
         r"\bi(?:'m| am) incapable of",
         rf"\bi (?:would|will|won't|wouldn't) (?:not )?be able to {_HELP}",
-        r"\b(?:isn't|not) (?:something|an? (?:\w+ )?\w+) (?:that )?i(?: can|'m| am| will| would|'d)\b",
+        r"\b(?:isn't|not) (?:something|an? (?:\w+ )?request) (?:that )?i(?: can|'m| am| will| would|'d)\b",
         r"(?:^|[.,!] )(?:not going to|won't) (?:help|assist|provide|do|happen)\b",
     ),
     rule(

@@ -80,7 +80,8 @@ REBUT = (
         "unfit request",
         420,
         "unsafe|harmful|inappropriate|sensitive|risky|offensive|private|sexually|explicit|discriminat|hate|disallow"
-        "|uneth|illegal|not |rejected|violat|invasion|breach|problematic|disrespect|mislead|against|nudity"
+        "|uneth|illegal|not allowed|not permi|not app|not acc|not sui|not safe|rejected|violat|invasion|breach"
+        "|problematic|disrespect|mislead|against|nudity"
         "|violen|polic",
         rf"\b(?=[acimpqrt]){_ASKED} (?:\w+ ){{0,8}}?(?:is|are|has been|have been|was|were|may be|could be"
         rf"|can be|would be|as|being"
@@ -129,8 +130,10 @@ NO_ACCESS = rule(
 DISCLAIM = rule(  # what the model lacks as a machine, or does not know
     "disclaimer",
     EARLY,
-    "i do not|i don't|i cannot|i can't|i am not|i'm not|i am |i'm |i lack|i have no|as an|as a |for me|it is "
-    "|my |depends",
+    "i do not|i don't|i cannot|i can't|i am not|i'm not|i am a|i'm a|am just|'m just|am only|'m only|am simply"
+    "|'m simply"
+    "|am merely|'m merely|am unable|'m unable|i lack|i have no|as an|language model|machine|chatbot|for me|difficult"
+    "|impossible|hard |my knowledge|my training|a matter of|based on",
     r"\bi (?:do not|don't|cannot|can't|lack|have no) ?(?:\w+ly )?(?:have|hold|possess|form|take|feel|experience|express"
     r"|personal|know|predict|any)? ?(?:any |the |a |my )?(?:\w+ )?(?:personal|opinions?|beliefs?|feelings|emotions?"
     r"|preferences?|experiences?|physical|body|sides|views?|consciousness|thoughts|biases|subjective|specific|enough"

@@ -27,7 +27,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b-\u200f\u202a-\u202e
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]{0,200}>")
 _FENCE = re.compile(r"(?:```|~~~)[^\n]{0,40}\n(.*?)(?:(?:```|~~~)|\Z)", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]{0,8}(?:\d{1,2}[.)]|[-*•+]|step \d)[ \t]", re.MULTILINE | re.IGNORECASE)
-_QUOTATION = re.compile(r'(?<!\w)"[^"\n]{1,400}"')
+_QUOTATION = re.compile(r'"(?<!\w")[^"\n]{1,400}"')
 _SPEAKER = re.compile(r"^[ \t*]{0,4}([A-Z][\w .]{0,20})[*]{0,2}:", re.MULTILINE)
 _ROLE = re.compile(r"^\W{0,4}(?:assistant|answer|response|reply|output|ai|bot|chatgpt|gpt-?4|model|a)\W{0,3}:\s*", re.I)
 # A document that the reply writes starts here: what follows is not the model speaking.
@@ -37,7 +37,7 @@ _DOCUMENT = re.compile(
     r"(?:letters?|e-?mails?|stor(?:y|ies)|poems?|songs?|lyrics|scripts?|dialogues?|scenes?|essays?|messages?|notes?"
     r"|translations?|drafts?|templates?|reviews?|tweets?|posts?|jokes?|repl(?:y|ies)|sentences?"
     r"|speech)\b[^.\n]{0,90}?:",
-    re.MULTILINE | re.IGNORECASE,
+    re.MULTILINE,
 )
 
 
@@ -78,7 +78,7 @@ def own_words(text: str) -> str:
     lines = list(_SPEAKER.finditer(text)) if text.count(":") > 2 else []
     if len(lines) > 2 and len({line.group(1).lower() for line in lines}) in (2, 3):  # people who take turns
         text = text[: lines[0].start()] + WRITTEN
-    if document := _DOCUMENT.search(text, 0, LEAD):
+    if document := _DOCUMENT.search(text[:LEAD].lower()):
         text = text[: document.start()] + WRITTEN
     text = text.translate(_EMPHASIS)
     return " ".join(text.lower().split())
