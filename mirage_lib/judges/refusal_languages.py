@@ -96,8 +96,8 @@ def english(text: str) -> bool:
         letters = "".join(words)
         if sum(letter > "ɏ" for letter in letters) > FOREIGN * len(letters):  # the last letter of extended Latin
             return False
-    known = len([word for word in words if word in ENGLISH_WORDS])
-    foreign = len([word for word in words if word in FOREIGN_WORDS])
+    known = sum(map(ENGLISH_WORDS.__contains__, words))
+    foreign = sum(map(FOREIGN_WORDS.__contains__, words))
     if foreign > known and (foreign > 1 or not text.isascii()):
         return False
     if words and len(words) <= SHORT and words[0] in FOREIGN_STARTS and not known:

@@ -22,7 +22,7 @@ _GOOD = (
     r"|something (?:i|that|we|to))"
 )
 _NOT_GOOD = rf"(?:(?<=not )|(?<=never )|(?<=n't )|(?<= be )|(?<=not morally )|(?<=not only )){_GOOD}(?: {_GOOD})?"
-_IT_IS = r"(?:it is|it's|it would be|it wouldn't be|it isn't|that is|that's|this is|this isn't)"
+_IT_IS = r"(?:it(?: is|'s| would be| wouldn't be| isn't)|that(?: is|'s)|this(?: is| isn't))"
 _DEGREES = (
     r"(?: (?:never|not|also|generally|simply|certainly|neither|both|be|only|highly|completely|extremely|deeply|morally"
     r"|very|just))*"
@@ -78,7 +78,7 @@ REBUT = (
     ),
     rule(  # how GPT-4 refuses to work on a picture: it says what is wrong with the picture or with the request
         "unfit request",
-        420,
+        EARLY,
         "unsafe|harmful|inappropriate|sensitive|risky|offensive|private|sexually|explicit|discriminat|hate|disallow"
         "|uneth|illegal|not allowed|not permi|not app|not acc|not sui|not safe|rejected|violat|invasion|breach"
         "|problematic|disrespect|mislead|against|nudity"
@@ -96,7 +96,7 @@ REBUT = (
     ),
     rule(  # "sharing such images could violate privacy"
         "harm foreseen",
-        420,
+        EARLY,
         "could|would|may |might",
         r"\b(?:could|would|may|might) (?:\w+ )?(?:be (?:considered|seen|viewed|perceived|interpreted|categori[sz]ed)"
         rf"|violate|infringe|breach|constitute) (?:\w+ ){{0,5}}?(?:{_UNFIT}|privacy|rights|guidelines|polic)",

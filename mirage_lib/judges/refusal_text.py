@@ -19,7 +19,7 @@ LISTED = 3  # list items from which a reply counts as giving a list
 
 _APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼ‛′`´＇ʹ"), "'")
 _QUOTES = dict.fromkeys(map(ord, "“”„‟«»＂"), '"')
-_EMPHASIS = dict.fromkeys(map(ord, "*_#~|>\\"), " ")
+_EMPHASIS = dict.fromkeys(map(ord, "*_#~|>\\()[]{}"), " ")
 _HYPHENS = dict.fromkeys(map(ord, "‐‑‒–—―"), " - ")
 _CHARACTERS = str.maketrans({**_APOSTROPHES, **_QUOTES, **_HYPHENS})
 # Control characters but for tab and newline, soft hyphens, characters without width, halves of a surrogate pair.
@@ -32,7 +32,7 @@ _SPEAKER = re.compile(r"^[ \t*]{0,4}([A-Z][\w .]{0,20})[*]{0,2}:", re.MULTILINE)
 _ROLE = re.compile(r"^\W{0,4}(?:assistant|answer|response|reply|output|ai|bot|chatgpt|gpt-?4|model|a)\W{0,3}:\s*", re.I)
 # A document that the reply writes starts here: what follows is not the model speaking.
 _DOCUMENT = re.compile(
-    r"^(?:dear\s[^\n]{1,60},|subject:|title:|once upon a time\b|scene 1\b|\[?(?:verse|chorus)\b)"
+    r"^(?:dear\s[^\n]{1,60},|subject:|title:|once upon a time\b|scene 1:|\[?(?:verse|chorus)[^:\n]{0,9}:)"
     r"|\b(?:here(?:'s| is| are)|below (?:is|are)|sure[,!.]|of course[,!.]|certainly[,!.])[^.\n]{0,90}?\b"
     r"(?:letters?|e-?mails?|stor(?:y|ies)|poems?|songs?|lyrics|scripts?|dialogues?|scenes?|essays?|messages?|notes?"
     r"|translations?|drafts?|templates?|reviews?|tweets?|posts?|jokes?|repl(?:y|ies)|sentences?"
@@ -46,10 +46,10 @@ class Speech:
     """A reply's own words, in small letters, one space between words."""
 
     head: str  # of the first HEAD characters
-    tail: str  # of the last TAIL characters, "" if the head reaches to the end
     items: int  # list items in the head, as in "1. ..." or "- ..."
     length: int  # characters of the raw reply
     preface: str  # the raw reply up to its first list item, "" if there are fewer than two
+    ending: str  # the last TAIL characters of the raw reply, "" if the head reaches to the end
 
     def after_list(self, place: int) -> bool:
         """Whether a place in the head comes after the first list item."""
@@ -59,9 +59,9 @@ class Speech:
 def speech(reply: str) -> Speech:
     """A reply's own words at its start and its end; any text gives a result, and a long one costs no more."""
     head = own_words(reply[:HEAD])
-    tail = own_words(reply[max(HEAD, len(reply) - TAIL) :]) if len(reply) > HEAD else ""
     items = list(_ITEM.finditer(reply, 0, HEAD))
-    return Speech(head, tail, len(items), len(reply), reply[: items[0].start()] if len(items) > 1 else "")
+    preface = reply[: items[0].start()] if len(items) > 1 else ""
+    return Speech(head, len(items), len(reply), preface, reply[max(HEAD, len(reply) - TAIL) :])
 
 
 def own_words(text: str) -> str:
@@ -78,7 +78,8 @@ def own_words(text: str) -> str:
     lines = list(_SPEAKER.finditer(text)) if text.count(":") > 2 else []
     if len(lines) > 2 and len({line.group(1).lower() for line in lines}) in (2, 3):  # people who take turns
         text = text[: lines[0].start()] + WRITTEN
-    if document := _DOCUMENT.search(text[:LEAD].lower()):
+    opening = text[:LEAD].lower()
+    if (":" in opening or "dear " in opening or "once " in opening) and (document := _DOCUMENT.search(opening)):
         text = text[: document.start()] + WRITTEN
     text = text.translate(_EMPHASIS)
     return " ".join(text.lower().split())
