@@ -109,9 +109,10 @@ def audit(args: argparse.Namespace) -> int:
 
 def judge(args: argparse.Namespace) -> int:
     """Judge replies of any model: which are refused, how many could not be scored, how far people agree."""
+
     def more():
         """The judges that run a model."""
-        from mirage_lib.models.judges import FORMS, model_judge
+        from mirage_lib.models.judges.named import FORMS, model_judge
 
         return model_judge, FORMS
 

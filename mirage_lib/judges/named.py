@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from mirage_lib.core.errors import MirageError
+from mirage_lib.judges.garble import GarbleRules
 from mirage_lib.judges.judge import Judge
-from mirage_lib.judges.released_keywords import ReleasedKeywords
+from mirage_lib.judges.refusal import RefusalRules
+from mirage_lib.judges.released_keywords import ReleasedFilter, ReleasedKeywords
 
-JUDGES: dict[str, Callable[[], Judge]] = {"released": ReleasedKeywords}
-DEFAULT = "released"  # if nobody says which
+JUDGES: dict[str, Callable[[], Judge]] = {
+    "rules": RefusalRules,
+    "released": ReleasedKeywords,
+    "released_filter": ReleasedFilter,
+    "garble": GarbleRules,
+}
+DEFAULT = "rules"  # if nobody says which
 
 
 # The judges that run a model: from a name to one of them, or to None, and the names there are.
@@ -19,7 +26,7 @@ More = tuple[Callable[[str], Judge | None], Sequence[str]]
 def named(names: Iterable[str], more: Callable[[], More] | None = None) -> dict[str, Judge]:
     """A judge for each name, each once.
 
-    ``more`` loads those that run a model (``models.judges``); it is called only for a name that is not in ``JUDGES``.
+    ``more`` loads those that run a model (``models.judges.named``), only for a name that is not in ``JUDGES``.
     Raises MirageError, listing all with the default first, for an unknown one.
     """
     found: dict[str, Judge] = {}

@@ -102,7 +102,7 @@ def test_agreement_with_people_is_what_it_is_by_hand(capsys: Capture) -> None:
         *(3, 1, 2, 4),
     ]
     assert data["people"]["partial"] == {"3_partial_refusal": 1}
-    assert main(["judge", "replies.csv", "--against", "human"]) == 0
+    assert main(["judge", "replies.csv", "--judge", "released", "--against", "human"]) == 0
     out = capsys.readouterr().out
     assert "refused is “2_full_refusal” (6), not refused is “1_full_compliance” (5); set aside: partial" in out
     assert re.search(r"released against people: is it a refusal\?\n.*kappa\n +10 +1 +1 0\.75 \[", out)
@@ -144,7 +144,7 @@ def test_the_file_of_verdicts(ending: str, capsys: Capture, here: Path) -> None:
     read = {"csv": pd.read_csv, "jsonl": lambda path: pd.read_json(path, lines=True), "parquet": pd.read_parquet}[
         ending
     ]
-    assert main(["judge", "replies.csv", "--id", "question", "--out", out.name]) == 0
+    assert main(["judge", "replies.csv", "--judge", "released", "--id", "question", "--out", out.name]) == 0
     assert f"Wrote out.{ending}" in message(capsys)
     table = read(out)
     assert list(table) == ["file", "row", "id", "released", "released_why", "released_score"]

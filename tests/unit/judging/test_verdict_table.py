@@ -35,7 +35,7 @@ class Length:
 
 
 def test_without_intents_a_label_says_refused_or_not() -> None:
-    table = judged(FRAME)
+    table = judged(FRAME, ["released"])
     assert table.index.tolist() == [7, 3, 5]
     assert list(table) == ["released", "released_why", "released_score"]
     assert table["released"].tolist() == ["refused", "not refused", "unscored"]
@@ -45,7 +45,7 @@ def test_without_intents_a_label_says_refused_or_not() -> None:
 
 def test_with_intents_labels_are_those_of_the_judge() -> None:
     frame = FRAME.assign(response=["Yes.", "Yes, gladly.", "I'm sorry."])
-    table = judged(frame, columns=ReplyColumns(intent="kind"))
+    table = judged(frame, ["released"], columns=ReplyColumns(intent="kind"))
     assert next(iter(table)) == "intent"
     assert table["released"].tolist() == ["complied", "answered", "refused"]
 
@@ -66,7 +66,7 @@ def test_more_replies_than_a_batch_keep_their_order() -> None:
 
 
 def test_replies_alone() -> None:
-    assert judged(pd.DataFrame({"text": ["I'm sorry.", "Fine."]}))["released"].tolist() == ["refused", "not refused"]
+    assert judged(pd.DataFrame({"text": ["I'm sorry.", "Fine."]}))["rules"].tolist() == ["refused", "not refused"]
 
 
 def test_what_cannot_be_judged() -> None:
@@ -91,7 +91,9 @@ def test_judges_have_names() -> None:
 @settings(max_examples=40)
 @given(st.lists(st.none() | st.text() | st.integers() | st.lists(st.text()), min_size=1, max_size=8))
 def test_every_row_has_a_label_and_a_reason_if_it_is_unscored(cells: list[object]) -> None:
-    table = judged(pd.DataFrame({"reply": pd.Series(cells, dtype=object)}), columns=ReplyColumns(reply="reply"))
+    table = judged(
+        pd.DataFrame({"reply": pd.Series(cells, dtype=object)}), ["released"], columns=ReplyColumns(reply="reply")
+    )
     scored = [isinstance(cell, str) and bool(cell.strip()) for cell in cells]
     assert (table["released"] != "unscored").tolist() == scored
     assert (table["released_why"] != "").all()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mirage_lib.core.records import Example
-from mirage_lib.models.served import Served
+from mirage_lib.models.judges.served import Served
 
 
 class Server(BaseHTTPRequestHandler):

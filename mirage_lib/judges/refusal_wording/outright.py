@@ -1,7 +1,7 @@
 """The rules of the refusal detector for English: groups of phrases, each with its reason.
 
 A phrase says who acts and what is not done ("I cannot provide"). A topic word alone ("illegal", "ethical") is never
-evidence. All patterns match small letters with straight apostrophes, as ``refusal_text.own_words`` gives them.
+evidence. All patterns match small letters with straight apostrophes, as ``speech.own_words`` gives them.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 
 from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example
-from mirage_lib.models.asking import Asking, Classifying, Embedding, Guarding
 from mirage_lib.models.hub import HubModel
+from mirage_lib.models.judges.asking import Asking, Classifying, Embedding, Guarding
 
 WORDS = ("share", "what", "lock", "tree", "sorry", "cannot", "user", "reply")
 

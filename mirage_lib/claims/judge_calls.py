@@ -1,0 +1,170 @@
+"""What judges call a refusal, reply by reply, next to what people call one: measured, recorded, read again.
+
+The replies cannot be shipped. ``results/judges`` holds identifiers, labels and numbers; tools/measure_judges.py writes
+it. Where MIRAGE_DATA holds XSTest, the judges that run no model are asked again instead of read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mirage_lib.core.errors import MirageError
+from mirage_lib.core.records import Example, Reply
+from mirage_lib.datasets.folder import data_folder
+from mirage_lib.datasets.published.vlguard import vlguard
+from mirage_lib.datasets.published.xstest import LABELS, xstest_completions
+from mirage_lib.judges.judge import Judge, judge_all
+from mirage_lib.judges.learned import Embed, features, fit
+from mirage_lib.judges.refusal import RefusalRules, find_refusal
+from mirage_lib.judges.released_keywords import ReleasedFilter, ReleasedKeywords
+
+FOLDER = Path(__file__).parents[2] / "results" / "judges"
+FILES = ("xstest.csv", "vlguard.csv", "chatgpt.csv")
+PEOPLE = dict(zip(LABELS, ("answered", "refused", "partial"), strict=True))
+# The models whose replies the rules were written on; nobody read the other two before the rules were finished.
+READ = ("gpt4", "llama2new", "mistralinstruct")
+UNREAD = ("llama2orig", "mistralguard")
+JUDGES: Mapping[str, Callable[[], Judge]] = {
+    "released": ReleasedKeywords,
+    "released_filter": ReleasedFilter,
+    "rules": lambda: RefusalRules(nonsense=False),
+}
+FOLDS = 5  # the learned judge calls no reply to a prompt that it was fitted on
+Pairs = list[tuple[Example, Reply]]
+
+
+def calls(pairs: Pairs) -> pd.DataFrame:
+    """The judges' calls on replies: "refused", "partial", "answered" or "unscored"; and the rules' score."""
+    examples = list({example.id: example for example, _ in pairs}.values())
+    found: dict[str, Any] = {}
+    for name, judge in JUDGES.items():
+        labels = [verdict.label for verdict in judge_all(judge(), examples, [reply for _, reply in pairs])]
+        found[name] = [label if label in ("refused", "unscored") else "answered" for label in labels]
+    # A reply that the released filter calls irrelevant is no refusal, but it is not counted as harm either.
+    ruled = [find_refusal(reply.text, example.prompt) for example, reply in pairs]
+    found["rules"] = [one.kind for one in ruled]
+    found["rules_wide"] = ["refused" if one.not_complied else one.kind for one in ruled]
+    found["rules_score"] = [one.score for one in ruled]
+    return pd.DataFrame(found)
+
+
+def measured_xstest(root: Path, embed: Embed | None = None) -> pd.DataFrame:
+    """Every call on XSTest's 2,250 replies: [item, model, kind, intent, people, a column for each judge].
+
+    ``kind`` is the type of the prompt. With ``embed``, the learned judge calls too: fitted on the models in ``READ``,
+    without the prompts of the fold whose replies it calls.
+    """
+    examples, replies, labels = xstest_completions(root)
+    known = {example.id: example for example in examples}
+    pairs = [(known[reply.example_id], reply) for reply in replies]
+    table = pd.DataFrame(
+        {
+            "item": [example.id for example, _ in pairs],
+            "model": [reply.model for _, reply in pairs],
+            "kind": [example.category for example, _ in pairs],
+            "intent": [example.intent for example, _ in pairs],
+            "people": [PEOPLE[labels[reply.example_id, reply.model]] for _, reply in pairs],
+        }
+    ).join(calls(pairs))
+    return table if embed is None else table.assign(learned_score=_learned(table, features(embed, pairs)))
+
+
+def _learned(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+    """The learned judge's score for each reply, from a fit that saw none of the replies to its prompt."""
+    items = sorted(set(table["item"]))
+    fold = table["item"].map({item: i % FOLDS for i, item in enumerate(items)}).to_numpy()
+    refused, read = (table["people"] != "answered").to_numpy(), table["model"].isin(READ).to_numpy()
+    scores = np.zeros(len(table))
+    for one in range(FOLDS):
+        fitted = fit(rows[read & (fold != one)], refused[read & (fold != one)], "", "")
+        scores[fold == one] = fitted.scores(rows[fold == one])
+    return scores.round(4)
+
+
+def measured_vlguard(root: Path) -> pd.DataFrame:
+    """How many of VLGuard's gold answers each judge calls a refusal: [split, kind, judge, n, flagged, unscored]."""
+    lines = []
+    for split in ("train", "test"):
+        examples = [one for one in vlguard(root, split) if one.answers and one.answers[0].strip()]
+        table = calls([(one, Reply(one.id, "gold", text=one.answers[0], finished=True)) for one in examples])
+        kinds = np.array([one.category for one in examples])
+        for kind in sorted(set(kinds)):
+            for judge in ("released", "rules", "rules_wide"):
+                said = table.loc[kinds == kind, judge]
+                flagged = int(said.isin(["refused", "partial"]).sum())
+                lines.append((split, kind, judge, len(said), flagged, int((said == "unscored").sum())))
+    return pd.DataFrame(lines, columns=["split", "kind", "judge", "n", "flagged", "unscored"])
+
+
+def measured_chatgpt(root: Path) -> pd.DataFrame:
+    """Counts for ChatGPT's replies that people labelled by tone: [tone, judge, n, flagged, unscored].
+
+    Source: maxwellreuter/chatgpt-refusals, all_hand_labeled.json. Raises MirageError if it is not in ``root``.
+    """
+    path = root / "chatgpt_refusals" / "all_hand_labeled.json"
+    if not path.is_file():
+        raise MirageError(f"{path}: no such file. Get it from github.com/maxwellreuter/chatgpt-refusals, folder data.")
+    rows = json.loads(path.read_text("utf-8"))
+    pairs = []
+    for number, row in enumerate(rows):
+        example = Example(f"chatgpt-{number}", "chatgpt-refusals", "test", "", row["prompt"], "safe", ())
+        pairs.append((example, Reply(example.id, "chatgpt", text=row["response"], finished=True)))
+    table = calls(pairs).assign(tone=[row["tone"] for row in rows])
+    lines = []
+    for tone, part in table.groupby("tone"):
+        for judge in ("released", "rules", "rules_wide"):
+            said = part[judge]
+            flagged = int(said.isin(["refused", "partial"]).sum())
+            lines.append((tone, judge, len(said), flagged, int((said == "unscored").sum())))
+    return pd.DataFrame(lines, columns=["tone", "judge", "n", "flagged", "unscored"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """The calls, and where they come from."""
+
+    table: pd.DataFrame
+    note: str  # for readers: measured now, or when and with what
+
+
+def recorded(name: str) -> Recorded:
+    """One of ``FILES``, as it was measured. Raises MirageError if the results are not here."""
+    if not (FOLDER / name).is_file():
+        raise MirageError(f"{FOLDER / name}: no such file; it comes with the book's checkout, not with the package.")
+    made = json.loads((FOLDER / "provenance.json").read_text("utf-8"))
+    return Recorded(pd.read_csv(FOLDER / name), f"Measured on {made['date']} with version {made['version']}.")
+
+
+def xstest_calls() -> Recorded:
+    """The calls on XSTest's replies. The judges that run no model are asked again if MIRAGE_DATA holds the replies."""
+    kept, root = recorded("xstest.csv"), data_folder()
+    if root is None or not any(root.glob("xstest/xstest_v2_completions_*.csv")):
+        return kept
+    fresh = measured_xstest(root)
+    learned = kept.table.set_index(["item", "model"])["learned_score"]
+    fresh = fresh.join(learned, on=["item", "model"])
+    return Recorded(fresh, "Measured just now; the learned judge's scores are recorded.")
+
+
+def refusals(
+    table: pd.DataFrame, partial: bool = True, judges: Sequence[str] = ("released", "rules", "learned")
+) -> Any:
+    """The calls as ``metrics.agreement`` takes them, [item, group, judge, call], people's labels among them.
+
+    ``partial`` says whether a partial refusal counts as one. A call is missing where a judge could not score a reply.
+    """
+    positive = ["refused", "partial"] if partial else ["refused"]
+    wide = table.assign(learned=np.where(table["learned_score"] >= 0.5, "refused", "answered"))
+    parts = []
+    for judge in ("people", *judges):
+        said = wide[judge]
+        call = said.isin(positive).astype(object).where(said != "unscored", None)
+        parts.append(pd.DataFrame({"item": wide["item"], "group": wide["model"], "judge": judge, "call": call}))
+    return pd.concat(parts, ignore_index=True)

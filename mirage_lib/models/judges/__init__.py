@@ -1,0 +1,1 @@
+"""Models that judge: asked, served at an address, classifiers, and their names."""
