@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mirage_lib.core.errors import MirageError
+from mirage_lib.judges.refusal import RefusalRules
+from mirage_lib.judges.released_keywords import ReleasedKeywords
 from mirage_lib.models.generate import Decoding
 from mirage_lib.models.hub import HubModel
 from mirage_lib.models.objectives import NPO, RMU, SFT, GradDiff
@@ -136,7 +138,12 @@ LLAVA_7B = Profile(
     name="llava-7b",
     reported=True,
     seeds=(0,),
-    subject=Published(VLGuard(), HubModel("llava-hf/llava-1.5-7b-hf", square=True), RELEASED),
+    subject=Published(
+        VLGuard(),
+        HubModel("llava-hf/llava-1.5-7b-hf", square=True),
+        RELEASED,
+        judges=(RefusalRules(), ReleasedKeywords()),
+    ),
     methods=(
         Method("posthoc", "SFT (Posthoc)", SFT(), _VLGUARD, _TUNE),
         Method(
@@ -187,7 +194,7 @@ matrices, 21 GiB for LoRA and to ask. Disk: 14 GB a tuned model. Time, worked ou
 about an hour to tune a LoRA method, 10 to 30 minutes for the others, half an hour to ask each model.
 Numbers to expect, from the paper (share of replies, before -> after; K = 3 for ASR): untuned ASR .64 -> .90, RR
 .00 -> .00; Posthoc ASR .00 -> .47, RR .03 -> .91; NPO ASR .02 -> .13, RR .03 -> .12; RMU ASR .01 -> .10, RR .01
--> .08. The paper's judge of harm is a large model; the phrase list used here counts more replies as harm.
+-> .08. The paper's judge of harm is a large model; rules for refusals, as used here, count more replies as harm.
 """
 
 
@@ -206,6 +213,8 @@ LLAVA_NANO = dataclasses.replace(
     LLAVA_7B,
     name="llava-nano",
     reported=False,
+    # A random model speaks no language, and the rules would score none of its replies: here the list comes first.
+    subject=dataclasses.replace(LLAVA_7B.subject, judges=LLAVA_7B.subject.judges[::-1]),
     methods=tuple(_short(method) for method in LLAVA_7B.methods),
     decoding=Decoding(max_new_tokens=8, batch=8),
 )

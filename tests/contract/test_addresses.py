@@ -172,7 +172,8 @@ def test_an_edit_to_a_judge_makes_verdicts_anew_what_a_judge_chose_and_what_show
         ),
         ("datasets/published/vlguard_first_words.csv", {"write_training", "questions.write_attack"}),
         ("core/vocabulary.py", {"published.questions.write_attack", "laboratory.data.write_training"}),
-        ("judges/released_refusal_phrases.txt", {"write_verdicts", "write_forget_retain", "write_published_content"}),
+        ("judges/refusal_wording/outright.py", {"write_published_content"}),
+        ("judges/released_refusal_phrases.txt", {"write_verdicts", "write_forget_retain"}),
         ("world/training_data.py", {"laboratory.data.write_training", "base.train_base"}),
     ],
 )

@@ -99,6 +99,7 @@ DECLINE = (
         "won't|declin|refus|i will not|shall not|i should not|must not|rather not|prefer not|i do not|comfortable"
         "|shouldn't|i don't|abstain|refrain",
         rf"{_I} (?:will not|won't|shall not|should not|shouldn't|must not) (?:be )?(?:\w+ly )?{_DO}",
+        rf"{_I} (?:will not|won't|shall not)(?= ?[.!]|$)",
         rf"{_I}(?:'d|'ll| will| would| must| have to| need to|'m going to| am going to|'m afraid i must| am forced to)?"
         r" (?:\w+ly )?(?:have to |need to |must )?(?:decline|refuse|abstain|refrain from)\b"
         r"(?! to (?:believe|accept that|give up))",
