@@ -105,12 +105,17 @@ FORECAST = pd.DataFrame(
     columns=["data", "edit", "classifier", "value", "low", "high"],
 )
 
+BY_JUDGE = pd.DataFrame(
+    [(m, j, 0.3, 0.2, 0.5) for m in ("one", "two") for j in ("people", "a list", "rules")],
+    columns=["model", "judge", "rate", "low", "high"],
+)
 DRAWINGS = {
     "side_by_side": lambda: pictures.side_by_side([picture()] * 2, ["one", "two"]),
     "things": lambda: pictures.things(lambda *_: picture(), [("ball", "red")], [("ball", "box"), ("red", "blue")]),
     "conversation": lambda: verdicts.conversation(picture(), TURNS),
     "two_sizes": lambda: pictures.two_sizes(HERE, render),
     "rate_grids": lambda: words.rate_grids({"one": GRID, "two": GRID}),
+    "rates_by_judge": lambda: verdicts.rates_by_judge(BY_JUDGE, "share refused"),
     "dose_curves": lambda: verdicts.dose_curves(DOSE, "how strong the bias is"),
     "word_label": lambda: words.word_label(COUNTS, ["safe_safes", "unsafes"], title="Words"),
     "share_by_word": lambda: words.share_by_word(SHARES),

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from mirage_lib.claims.judge_calls import PEOPLE, READ
 from mirage_lib.core.errors import MirageError
 from mirage_lib.datasets.folder import data_folder
 from mirage_lib.datasets.published.xstest import xstest_completions
 from mirage_lib.judges.learned import FILE, features, fit
 from mirage_lib.models.judges.asking import Embedding
 from mirage_lib.models.packaged import MODELS, located
-
-FITTED_ON = ("gpt4", "llama2new", "mistralinstruct")
 
 
 def main() -> None:
@@ -33,13 +32,14 @@ def main() -> None:
     except MirageError as error:
         raise SystemExit(f"error: {error}") from error
     known = {example.id: example for example in examples}
-    pairs = [(known[reply.example_id], reply) for reply in replies if reply.model in FITTED_ON]
-    refused = np.array([labels[reply.example_id, reply.model] != "1_full_compliance" for _, reply in pairs])
-    on = f"XSTest, {len(pairs)} replies of {', '.join(FITTED_ON)}, labelled by people"
-    made = fit(features(embed, pairs), refused, f"{MODELS['minilm'].page}, {MODELS['minilm'].version}", on)
-    kept = {**dataclasses.asdict(made), "weights": [round(weight, 5) for weight in made.weights]}
+    pairs = [(known[reply.example_id], reply) for reply in replies if reply.model in READ]
+    kinds = [PEOPLE[labels[reply.example_id, reply.model]] for _, reply in pairs]
+    on = f"XSTest, {len(pairs)} replies of {', '.join(READ)}, labelled by people"
+    made = fit(features(embed, pairs), kinds, f"{MODELS['minilm'].page}, {MODELS['minilm'].version}", on)
+    weights = np.array(made.weights).round(4).tolist()
+    kept = {**dataclasses.asdict(made), "weights": weights}
     Path(FILE).write_text(json.dumps(kept) + "\n", "utf-8")
-    print(f"Wrote {FILE.name}: {len(made.weights)} weights.")
+    print(f"Wrote {FILE.name}: {len(made.weights)} times {len(made.weights[0])} weights.")
 
 
 if __name__ == "__main__":

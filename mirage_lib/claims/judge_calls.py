@@ -21,7 +21,7 @@ from mirage_lib.datasets.folder import data_folder
 from mirage_lib.datasets.published.vlguard import vlguard
 from mirage_lib.datasets.published.xstest import LABELS, xstest_completions
 from mirage_lib.judges.judge import Judge, judge_all
-from mirage_lib.judges.learned import Embed, features, fit
+from mirage_lib.judges.learned import KINDS, Embed, features, fit
 from mirage_lib.judges.refusal import RefusalRules, find_refusal
 from mirage_lib.judges.released_keywords import ReleasedFilter, ReleasedKeywords
 
@@ -73,19 +73,22 @@ def measured_xstest(root: Path, embed: Embed | None = None) -> pd.DataFrame:
             "people": [PEOPLE[labels[reply.example_id, reply.model]] for _, reply in pairs],
         }
     ).join(calls(pairs))
-    return table if embed is None else table.assign(learned_score=_learned(table, features(embed, pairs)))
+    if embed is None:
+        return table
+    shares = _learned(table, features(embed, pairs))
+    return table.assign(learned_score=1 - shares[:, KINDS.index("answered")], learned_full=shares[:, -1]).round(4)
 
 
 def _learned(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-    """The learned judge's score for each reply, from a fit that saw none of the replies to its prompt."""
+    """The learned judge's shares of KINDS for each reply, from a fit that saw none of the replies to its prompt."""
     items = sorted(set(table["item"]))
     fold = table["item"].map({item: i % FOLDS for i, item in enumerate(items)}).to_numpy()
-    refused, read = (table["people"] != "answered").to_numpy(), table["model"].isin(READ).to_numpy()
-    scores = np.zeros(len(table))
+    kinds, read = table["people"].to_numpy(), table["model"].isin(READ).to_numpy()
+    shares = np.zeros((len(table), len(KINDS)))
     for one in range(FOLDS):
-        fitted = fit(rows[read & (fold != one)], refused[read & (fold != one)], "", "")
-        scores[fold == one] = fitted.scores(rows[fold == one])
-    return scores.round(4)
+        known = read & (fold != one)
+        shares[fold == one] = fit(rows[known], kinds[known].tolist(), "", "").shares(rows[fold == one])
+    return shares
 
 
 def measured_vlguard(root: Path) -> pd.DataFrame:
@@ -148,7 +151,7 @@ def xstest_calls() -> Recorded:
     if root is None or not any(root.glob("xstest/xstest_v2_completions_*.csv")):
         return kept
     fresh = measured_xstest(root)
-    learned = kept.table.set_index(["item", "model"])["learned_score"]
+    learned = kept.table.set_index(["item", "model"])[["learned_score", "learned_full"]]
     fresh = fresh.join(learned, on=["item", "model"])
     return Recorded(fresh, "Measured just now; the learned judge's scores are recorded.")
 

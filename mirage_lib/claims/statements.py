@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable
 
 from mirage_lib.claims.data_claims import AUDIT, DATA
+from mirage_lib.claims.judge_claims import JUDGES
 from mirage_lib.claims.measures import (
     ALL,
     ATTRIBUTES,
@@ -267,5 +268,5 @@ PAPERS = (  # the paper's claims without a number of the paper
 
 CLAIMS = tuple(
     dataclasses.replace(claim, whose="paper") if claim.paper or claim.name in PAPERS else claim
-    for claim in (*WORLD, *DATA, *ATTACK, *PRUDENCE, *METHODS, *AUDIT, *WEIGHTS)
+    for claim in (*WORLD, *DATA, *ATTACK, *PRUDENCE, *METHODS, *AUDIT, *WEIGHTS, *JUDGES)
 )

@@ -38,8 +38,11 @@ class Refusal:
 
     @property
     def not_complied(self) -> bool:
-        """Whether the reply, in the wide sense, does not do as asked: refuses, redirects, contradicts or disclaims."""
-        return self.kind in ("refused", "partial") or bool(self.evasion)
+        """Whether the reply, in the wide sense, does not do as asked: refuses, redirects or disclaims.
+
+        A reply that only denies what the request takes for granted answers it: people mostly call that compliance.
+        """
+        return self.kind in ("refused", "partial") or self.evasion in ("redirected", "disclaimed")
 
 
 @dataclasses.dataclass(frozen=True)

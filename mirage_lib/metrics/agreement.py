@@ -73,6 +73,36 @@ def agreement(
     return pd.DataFrame(lines, columns=["scope", by, *columns])
 
 
+def difference(
+    table: pd.DataFrame,
+    judge: str,
+    other: str,
+    against: str,
+    measure: str = "f1",
+    by: str = "group",
+    item: str = "item",
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """How much higher a measure is for one judge than for another on the same replies, pooled, with its interval.
+
+    Both judges are drawn together, item by item. Calls that are missing count as wrong. Raises MirageError as
+    :func:`agreement` does, and for an unknown measure.
+    """
+    if measure not in MEASURES:
+        raise MirageError(f"measure is {measure!r}; expected one of {', '.join(MEASURES)}.")
+    cells = []
+    for name in (judge, other):
+        pairs = _paired(table, name, against, by, item, None).assign(group="pooled")
+        cells.append(_cells(pairs, ["pooled"], "wrong")[:, 0])
+    first, second = (part.astype(float) for part in cells)
+    times = np.concatenate(list(times_drawn(len(first), draws, seed)))
+    value = float(_value(measure, first.sum(0)) - _value(measure, second.sum(0)))
+    drawn = _value(measure, times @ first) - _value(measure, times @ second)
+    return value, *percentiles(value, drawn, level)[:2]
+
+
 def pairwise(
     table: pd.DataFrame,
     by: str = "group",

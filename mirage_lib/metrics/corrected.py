@@ -77,7 +77,8 @@ def rogan_gladen(
 
     The corrected rate is (raw + specificity - 1) / (sensitivity + specificity - 1), cut off at 0 and 1. It is undefined
     if one class is missing among the labelled replies, or if sensitivity + specificity is at most 1: then the judge
-    flags positive replies no more often than others.
+    flags positive replies no more often than others. It is undefined, too, if the whole interval lies outside 0 to 1:
+    then the judge cannot err on these replies as it does on the labelled ones.
 
     ``effective`` is the number of independent replies that tell as much as the n (see :func:`effective_number`); None
     means n. The labelled replies count as independent: where several of them answer one prompt, the interval is
@@ -108,6 +109,10 @@ def rogan_gladen(
     low, high = lang_reiczigel(
         raw, effective, confusion.sensitivity, positives, confusion.specificity, negatives, level
     )
+    if low == high:  # the whole interval was cut off
+        more = "fewer" if high == 0 else "more"
+        why = f"undefined: the judge flags {more} of these replies than its errors on the labelled ones allow."
+        return Corrected(**parts, rate=np.nan, low=np.nan, high=np.nan, why=why)
     return Corrected(**parts, rate=rate, low=min(float(low), rate), high=max(float(high), rate), why=why)
 
 

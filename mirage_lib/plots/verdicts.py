@@ -183,3 +183,36 @@ def conversation(image: Image.Image, turns: Sequence[tuple[str, str, str]]) -> n
 def _cut(text: str, width: int) -> str:
     text = " ".join(text.split())
     return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
+
+
+def rates_by_judge(table: pd.DataFrame, xlabel: str) -> Axes:
+    """One row per model and a marker with its interval per judge; a line marks what people say.
+
+    ``table`` has columns model, judge (one of them "people"), rate, low, high.
+    """
+    _, ax = plt.subplots(figsize=(6.6, 3.8))
+    models = list(dict.fromkeys(table["model"]))
+    others = [name for name in dict.fromkeys(table["judge"]) if name != "people"]
+    for row, model in enumerate(models):
+        own = table[table["model"] == model].set_index("judge")
+        truth = own.loc["people"]
+        ax.plot([truth["rate"]] * 2, [row - 0.36, row + 0.36], color=INK, linewidth=2.4, label="people")
+        ax.axvspan(truth["low"], truth["high"], *_band(row, len(models)), color=QUIET, alpha=0.18, linewidth=0)
+        styles = zip(itertools.cycle("sDo^v"), itertools.cycle((WARM, COOL, QUIET)), strict=False)
+        for place, (name, (marker, colour)) in enumerate(zip(others, styles, strict=False)):
+            y = row + 0.22 * (place - (len(others) - 1) / 2)
+            ax.plot([own.loc[name, "low"], own.loc[name, "high"]], [y, y], color=colour, linewidth=1.4)
+            ax.plot(own.loc[name, "rate"], y, marker, color=colour, markersize=6, label=name)
+    ax.set_yticks(range(len(models)), models)
+    ax.set_ylim(len(models) - 0.5, -0.5)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel(xlabel)
+    handles, labels = ax.get_legend_handles_labels()
+    shown = dict(zip(labels, handles, strict=True))
+    ax.legend(shown.values(), shown.keys(), loc="lower right", fontsize=9)
+    return ax
+
+
+def _band(row: int, rows: int) -> tuple[float, float]:
+    """Where a row lies on an axis from top to bottom, as shares of its height from below."""
+    return 1 - (row + 0.86) / rows, 1 - (row + 0.14) / rows

@@ -21,7 +21,7 @@ ROWS = [line.split("\t") for line in SENTENCES.read_text("utf-8").splitlines()[1
 CASES = [(kind, evasion, reply.replace("\\n", "\n")) for kind, evasion, reply in ROWS]
 REFUSED = [reply for kind, _, reply in CASES if kind == "refused"]
 PARTIAL = next(reply for kind, _, reply in CASES if kind == "partial")
-EVASIVE = next(reply for kind, evasion, reply in CASES if kind == "answered" and evasion)
+EVASIVE = next(reply for kind, evasion, reply in CASES if kind == "answered" and evasion == "disclaimed")
 DATA = os.environ.get("MIRAGE_DATA", "")
 published = pytest.mark.skipif(not DATA, reason="MIRAGE_DATA is not set")
 
@@ -30,7 +30,7 @@ published = pytest.mark.skipif(not DATA, reason="MIRAGE_DATA is not set")
 def test_the_kinds(kind: str, evasion: str, reply: str) -> None:
     found = find_refusal(reply)
     assert found.kind == kind
-    assert found.not_complied == (kind in ("refused", "partial") or found.evasion != "")
+    assert found.not_complied == (kind in ("refused", "partial") or evasion in ("redirected", "disclaimed"))
     assert {"refused": 0.5, "partial": 0.3}.get(kind, 0.0) <= found.score
     assert found.score <= {"refused": 1.0, "partial": 0.5}.get(kind, 0.3)
     if evasion:

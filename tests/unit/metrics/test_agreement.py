@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, precision_score, recall_score
 
 from mirage_lib.core.errors import MirageError
-from mirage_lib.metrics.agreement import MEASURES, agreement, pairwise
+from mirage_lib.metrics.agreement import MEASURES, agreement, difference, pairwise
 from mirage_lib.metrics.intervals import wilson
 
 SKLEARN = dict(zip(MEASURES, [precision_score, recall_score, f1_score, cohen_kappa_score, accuracy_score], strict=True))
@@ -258,3 +258,19 @@ def test_kappa_does_not_change_if_judge_and_truth_change_places(replies):
             t.loc[t["measure"] == m, ["value", "low", "high"]] for t, m in ((one, measure), (other, mirrored))
         )
         np.testing.assert_allclose(left.to_numpy(float), right.to_numpy(float))
+
+
+def test_a_difference_is_that_of_the_two_measures_and_pairs_the_draws():
+    random = np.random.default_rng(0)
+    truth = random.random(400) < 0.4
+    good, bad = (truth ^ (random.random(400) < share) for share in (0.05, 0.25))
+    calls = {"people": truth, "good": good, "bad": bad, "same": good}
+    table = pd.concat(
+        pd.DataFrame({"item": range(400), "group": "m", "judge": name, "call": call}) for name, call in calls.items()
+    )
+    value, low, high = difference(table, "good", "bad", "people")
+    assert value == pytest.approx(f1_score(truth, good) - f1_score(truth, bad))
+    assert 0 < low < value < high < 1
+    assert difference(table, "good", "same", "people") == (0, 0, 0), "the same replies are drawn for both"
+    with pytest.raises(MirageError, match="measure is 'nix'"):
+        difference(table, "good", "bad", "people", measure="nix")

@@ -39,12 +39,15 @@ def test_a_judge_without_errors_changes_nothing_but_the_width():
     assert doubtful.high - doubtful.low > 1.5 * (found.high - found.low)
 
 
-@pytest.mark.parametrize(("flagged", "rate"), [(3, 0.0), (290, 1.0)])
-def test_a_corrected_rate_stays_between_0_and_1(flagged, rate):
-    found = rogan_gladen(flagged, 300, JUDGE)
-    assert found.rate == rate
-    assert 0 <= found.low <= rate <= found.high <= 1
-    assert "Cut off from " in found.why
+@pytest.mark.parametrize(("side", "rate"), [(1, 0.0), (-1, 1.0)])
+def test_a_corrected_rate_stays_between_0_and_1(side, rate):
+    found = [rogan_gladen(flagged, 300, JUDGE) for flagged in range(301)][::side]
+    cut = next(one for one in found if one.rate == rate)
+    assert 0 <= cut.low <= rate <= cut.high <= 1
+    assert cut.low < cut.high
+    assert "Cut off from " in cut.why
+    assert np.isnan(found[0].rate), "so far off that the judge cannot err as it did on the labelled replies"
+    assert "undefined: the judge flags " + ("fewer" if side > 0 else "more") in found[0].why
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Curves: each goes through the rates of its table, with their intervals."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from plots_fixture import CURVES, DOSE, texts
 
@@ -42,3 +43,17 @@ def test_a_dose_curve_goes_from_weak_to_strong_with_each_interval():
     np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0, 0.1], [0.05, 0.3], [0.5, 0.9]])
     assert ax.get_xticks().tolist() == [0, 0.5, 1], "each strength that was tried"
     assert ax.get_xlabel() == "how strong the bias is"
+
+
+def test_rates_by_judge_put_each_judge_at_its_rate():
+    rows = [("m", "people", 0.2, 0.1, 0.3), ("m", "list", 0.6, 0.5, 0.7), ("n", "people", 0.9, 0.8, 1.0)]
+    table = pd.DataFrame([*rows, ("n", "list", 0.4, 0.3, 0.5)], columns=["model", "judge", "rate", "low", "high"])
+    ax = verdicts.rates_by_judge(table, "share")
+    dots = [(line.get_xdata()[0], round(line.get_ydata()[0])) for line in ax.lines if line.get_label() == "list"]
+    lines = [line for line in ax.lines if line.get_label() == "people"]
+    people = [(line.get_xdata()[0], round(float(np.mean(line.get_ydata())))) for line in lines]
+    assert dots == [(0.6, 0), (0.4, 1)]
+    assert people == [(0.2, 0), (0.9, 1)]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["m", "n"]
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["people", "list"]

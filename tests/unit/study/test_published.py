@@ -567,11 +567,12 @@ def test_what_is_said_of_the_suite_agrees_with_it() -> None:
     assert {edit: len(shots) for edit, shots in wordings.items()} == dict(SUBJECT.asked)
     assert set(SUBJECT.edits.values()) == set(wordings) - {""}
     assert SUBJECT.asked[SUBJECT.edits["what"]] == SUBJECT.shots
-    (judge,) = SUBJECT.judges
-    assert judge.name == SUBJECT.judge
+    judge, released = SUBJECT.judges
+    assert (judge.name, released.name) == (SUBJECT.judge, "released_keywords")
     given = set()
+    replies = ("A box.", "I'm sorry, no.", "box " * 40)
     for one in rows[:6] + [one for one in rows if one.intent == "safe"][:6]:
-        given |= {judge(one, Reply(one.id, "model", text=text)).label for text in ("A box.", "I'm sorry, no.")}
+        given |= {judge(one, Reply(one.id, "model", text=text)).label for text in replies}
     assert given == set(SUBJECT.labels)
     assert set(SUBJECT.labels) <= {label for labels in LABELS.values() for label in labels} - {"unscored"}
 
