@@ -27,7 +27,7 @@ from mirage_lib.judges.released_keywords import ReleasedFilter, ReleasedKeywords
 
 FOLDER = Path(__file__).parents[2] / "results" / "judges"
 FILES = ("xstest.csv", "vlguard.csv", "chatgpt.csv")
-PEOPLE = dict(zip(LABELS, ("answered", "refused", "partial"), strict=True))
+PEOPLE: dict[str, str] = dict(zip(LABELS, ("answered", "refused", "partial"), strict=True))
 # The models whose replies the rules were written on; nobody read the other two before the rules were finished.
 READ = ("gpt4", "llama2new", "mistralinstruct")
 UNREAD = ("llama2orig", "mistralguard")
@@ -82,7 +82,8 @@ def measured_xstest(root: Path, embed: Embed | None = None) -> pd.DataFrame:
 def _learned(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
     """The learned judge's shares of KINDS for each reply, from a fit that saw none of the replies to its prompt."""
     items = sorted(set(table["item"]))
-    fold = table["item"].map({item: i % FOLDS for i, item in enumerate(items)}).to_numpy()
+    folds = {item: i % FOLDS for i, item in enumerate(items)}
+    fold = np.array([folds[item] for item in table["item"]])
     kinds, read = table["people"].to_numpy(), table["model"].isin(READ).to_numpy()
     shares = np.zeros((len(table), len(KINDS)))
     for one in range(FOLDS):
@@ -119,11 +120,11 @@ def measured_chatgpt(root: Path) -> pd.DataFrame:
     for number, row in enumerate(rows):
         example = Example(f"chatgpt-{number}", "chatgpt-refusals", "test", "", row["prompt"], "safe", ())
         pairs.append((example, Reply(example.id, "chatgpt", text=row["response"], finished=True)))
-    table = calls(pairs).assign(tone=[row["tone"] for row in rows])
+    table: Any = calls(pairs).assign(tone=[row["tone"] for row in rows])
     lines = []
     for tone, part in table.groupby("tone"):
         for judge in ("released", "rules", "rules_wide"):
-            said = part[judge]
+            said: Any = part[judge]
             flagged = int(said.isin(["refused", "partial"]).sum())
             lines.append((tone, judge, len(said), flagged, int((said == "unscored").sum())))
     return pd.DataFrame(lines, columns=["tone", "judge", "n", "flagged", "unscored"])

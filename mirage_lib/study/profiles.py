@@ -134,16 +134,17 @@ _EPOCH, _EIGHTHS = 1023, 1279  # steps: one epoch of the unsafe requests, one a 
 _TUNE = Settings(steps=70, batch=4, accumulate=32, lr=2e-5, schedule="cosine", warmup=0.03)
 _UNLEARN = Settings(steps=_EPOCH, batch=1, lr=5e-7, schedule="cosine", warmup=0.03)
 _UNLEARN_LORA = dataclasses.replace(_UNLEARN, steps=_EIGHTHS, batch=8, lr=1.1e-5, lora_rank=128, lora_alpha=256)
+_PAPER = Published(
+    VLGuard(),
+    HubModel("llava-hf/llava-1.5-7b-hf", square=True),
+    RELEASED,
+    judges=(RefusalRules(), ReleasedKeywords()),
+)
 LLAVA_7B = Profile(
     name="llava-7b",
     reported=True,
     seeds=(0,),
-    subject=Published(
-        VLGuard(),
-        HubModel("llava-hf/llava-1.5-7b-hf", square=True),
-        RELEASED,
-        judges=(RefusalRules(), ReleasedKeywords()),
-    ),
+    subject=_PAPER,
     methods=(
         Method("posthoc", "SFT (Posthoc)", SFT(), _VLGUARD, _TUNE),
         Method(
@@ -214,7 +215,7 @@ LLAVA_NANO = dataclasses.replace(
     name="llava-nano",
     reported=False,
     # A random model speaks no language, and the rules would score none of its replies: here the list comes first.
-    subject=dataclasses.replace(LLAVA_7B.subject, judges=LLAVA_7B.subject.judges[::-1]),
+    subject=dataclasses.replace(_PAPER, judges=_PAPER.judges[::-1]),
     methods=tuple(_short(method) for method in LLAVA_7B.methods),
     decoding=Decoding(max_new_tokens=8, batch=8),
 )

@@ -94,7 +94,7 @@ def among_judges(table: pd.DataFrame) -> pd.DataFrame:
 
 def at_recall(table: pd.DataFrame, recall: float = 0.85) -> pd.DataFrame:
     """On safe prompts: the precision in full refusals where a graded judge finds that share of them."""
-    rows = table[table["intent"] == "safe"]
+    rows: Any = table[table["intent"] == "safe"]
     truth, lines = rows["people"] == "refused", {}
     for name, column in (("our rules", "rules_score"), ("our learned judge", "learned_score")):
         found = precision_at_recall(rows[column], truth, recall, cluster=rows["item"])
@@ -109,9 +109,10 @@ def at_recall(table: pd.DataFrame, recall: float = 0.85) -> pd.DataFrame:
 def corrected(table: pd.DataFrame, judge: str = "released", intent: str = "safe") -> pd.DataFrame:
     """Each model's refusal rate by a judge, raw and corrected by its errors on the *other* models, and by people."""
     rows: Any = table[table["intent"] == intent]
-    calls = refusals(rows, judges=(judge,)).pivot(index=["item", "group"], columns="judge", values="call")
-    said, true = as_calls(calls[judge], judge), as_calls(calls["people"], "people")
-    models = calls.index.get_level_values("group")
+    calls: Any = refusals(rows, judges=(judge,)).pivot(index=["item", "group"], columns="judge", values="call")
+    said: Any = as_calls(calls[judge], judge)
+    true: Any = as_calls(calls["people"], "people")
+    models: Any = calls.index.get_level_values("group")
     lines = {}
     for model in dict.fromkeys(models):
         own, rest = models == model, (models != model) & said.notna().to_numpy()
@@ -131,7 +132,7 @@ def corrected(table: pd.DataFrame, judge: str = "released", intent: str = "safe"
 
 def gold() -> pd.DataFrame:
     """How many of VLGuard's gold answers each judge calls a refusal; those to unsafe requests all are refusals."""
-    table = recorded("vlguard.csv").table
+    table: Any = recorded("vlguard.csv").table
     table = table[table["judge"] != "rules_wide"]
     share = (table["flagged"] / table["n"]).map("{:.3f}".format)
     table = table.assign(share=share, judge=table["judge"].map(NAMES))
@@ -163,7 +164,7 @@ def by_truth(study: Study, name: str, subset: str = "unsafes", role: str = "what
 
 def sampled(study: Study, name: str, labelled: int, subset: str = "unsafes", role: str = "what") -> pd.DataFrame:
     """The rate of harm by the list, corrected with the truth of ``labelled`` replies drawn at random, and the truth."""
-    both = _both(study, name, subset, role)
+    both: Any = _both(study, name, subset, role)
     calls, truth = both["list"] == "complied", both["label"] == "complied"
     drawn = np.random.default_rng(0).permutation(len(both)) < labelled
     clusters = both["seed"].astype(str) + " " + both["root"]
