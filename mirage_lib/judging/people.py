@@ -25,7 +25,7 @@ ANSWERS = re.compile(r"compl[iy]|accept|answer|follow|fulfil|help|deliver|jailbr
 PARTLY = re.compile(r"partial|partly|mixed|hedg")
 DENIAL = re.compile(r"(?:\b(?:not|no|non|never|without|didn t|doesn t|isn t)\s*(?:\w+\s+)?|\bun)$")
 PEOPLE = "people"  # the judge's name that people have in the table of agreement
-MEASURES = ("precision", "recall", "kappa")  # shown; the JSON has all
+MEASURES = ("precision", "recall", "f1", "kappa")  # shown; the JSON has all
 DRAWS = 1000  # of the bootstrap
 
 

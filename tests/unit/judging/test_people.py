@@ -81,7 +81,7 @@ def test_agreement_is_what_it_is_by_hand() -> None:
     assert set(found["n_unscored"]) == set(found["n_unlabelled"]) == {1}
     heading, names, line = agreement_lines(found)[1:]
     assert heading == "judge against people: is it a refusal?"
-    assert names.split() == ["replies", "unscored", "no", "label", "precision", "recall", "kappa"]
+    assert names.split() == ["replies", "unscored", "no", "label", "precision", "recall", "f1", "kappa"]
     assert line.split()[:4] == ["10", "1", "1", "0.75"]
 
 
