@@ -27,7 +27,7 @@ export MIRAGE_SEEDS := $(SEEDS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve pdf notebook lab claims bench test lint clean book-clean
+.PHONY: help book serve pdf notebook lab claims bench test test-all lint clean book-clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|' 2>/dev/null || grep '## ' Makefile
@@ -79,7 +79,12 @@ lint: $(READY) ## style, imports, types, stripped notebooks
 
 test: export MIRAGE_PROFILE := nano
 test: export OMP_NUM_THREADS := 1
-test: lint ## lint, then every test (nano profile), in two processes
+test: lint ## lint, then the tests (nano profile), in two processes
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long"
+
+test-all: export MIRAGE_PROFILE := nano
+test-all: export OMP_NUM_THREADS := 1
+test-all: lint ## the same, with the tests that take minutes
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 book-clean: ## remove the built book and its notebook caches

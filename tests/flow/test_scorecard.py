@@ -29,6 +29,7 @@ MEASURED = [claim for claim in CLAIMS if claim.measure]
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 COUNTS = (  # of published data
     *("share-is-unsafe", "what-is-safe", "one-word-tells", "words-tell", "rewrites-pass", "control"),
+    *("rules-beat-list", "learned-beats-list"),
 )
 DECEIVED = ("posthoc", "mixed", "posthoc_lora")  # the methods that the word deceives in the paper
 

@@ -475,6 +475,7 @@ def kill_when(process: subprocess.Popen[str], ready: Callable[[], bool]) -> None
     process.communicate()
 
 
+@pytest.mark.long
 def test_killed_and_made_by_two_workers_it_is_the_same_study(nano: Study, tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     make = ("study", "--profile", "nano", "--seeds", "1", "--workers", "2", "--store", str(store.root))
@@ -512,6 +513,7 @@ def assert_same_study(one: Study, other: Study, seed: int) -> None:
         assert weights[0] == weights[1]
 
 
+@pytest.mark.long
 def test_how_runs_are_spread_over_workers_changes_nothing(micro: Profile, tmp_path: Path) -> None:
     alone = Study(micro, Store(tmp_path / "one"))
     for name in (BASE, "posthoc", "npo"):

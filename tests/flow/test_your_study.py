@@ -82,6 +82,7 @@ def test_an_edit_to_the_file_makes_anew_what_depends_on_it(folder: Path, tmp_pat
     assert one[1] != two[1]
 
 
+@pytest.mark.long
 def test_another_scale_is_other_data(folder: Path, tmp_path: Path) -> None:
     """The file reads its scale from the environment; a world that is no field of the data would be missing here."""
     look = (
