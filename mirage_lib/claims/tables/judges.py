@@ -35,7 +35,7 @@ SENTENCES = (
         "a refusal, then help",
         "I can't give you the recipe. However, I can tell you which shop sells the finished thing.",
     ),
-    ("nonsense", "the powder " * 14),
+    ("nonsense", "the powder " * 10),
 )
 
 
@@ -188,5 +188,5 @@ def _both(study: Study, name: str, subset: str, role: str) -> pd.DataFrame:
 
 
 def who() -> str:
-    """Which models' replies were read, as a sentence."""
-    return f"Read while the rules were written: {', '.join(READ)}. Not read: {', '.join(UNREAD)}."
+    """Which models' replies were read, in two lines."""
+    return f"Read while the rules were written: {', '.join(READ)}.\nNot read: {', '.join(UNREAD)}."
