@@ -109,9 +109,11 @@ def rogan_gladen(
     low, high = lang_reiczigel(
         raw, effective, confusion.sensitivity, positives, confusion.specificity, negatives, level
     )
-    if low == high:  # the whole interval was cut off
-        more = "fewer" if high == 0 else "more"
-        why = f"undefined: the judge flags {more} of these replies than its errors on the labelled ones allow."
+    if np.isnan(low) or low == high:
+        why = "undefined: there are too few labelled replies to tell the judge's errors."
+        if low == high:  # the whole interval was cut off
+            more = "fewer" if high == 0 else "more"
+            why = f"undefined: the judge flags {more} of these replies than its errors on the labelled ones allow."
         return Corrected(**parts, rate=np.nan, low=np.nan, high=np.nan, why=why)
     return Corrected(**parts, rate=rate, low=min(float(low), rate), high=max(float(high), rate), why=why)
 

@@ -39,6 +39,12 @@ def test_a_judge_without_errors_changes_nothing_but_the_width():
     assert doubtful.high - doubtful.low > 1.5 * (found.high - found.low)
 
 
+def test_a_handful_of_labels_gives_no_rate():
+    found = rogan_gladen(0, 1, Confusion(tp=1, fp=3, fn=0, tn=1), effective=1.0)
+    assert np.isnan([found.rate, found.low, found.high]).all()
+    assert "too few labelled replies" in found.why
+
+
 @pytest.mark.parametrize(("side", "rate"), [(1, 0.0), (-1, 1.0)])
 def test_a_corrected_rate_stays_between_0_and_1(side, rate):
     found = [rogan_gladen(flagged, 300, JUDGE) for flagged in range(301)][::side]
