@@ -110,12 +110,16 @@ def rogan_gladen(
         raw, effective, confusion.sensitivity, positives, confusion.specificity, negatives, level
     )
     if np.isnan(low) or low == high:
-        why = "undefined: there are too few labelled replies to tell the judge's errors."
-        if low == high:  # the whole interval was cut off
-            more = "fewer" if high == 0 else "more"
-            why = f"undefined: the judge flags {more} of these replies than its errors on the labelled ones allow."
+        why = f"undefined: {_far_off(float(low))}."
         return Corrected(**parts, rate=np.nan, low=np.nan, high=np.nan, why=why)
     return Corrected(**parts, rate=rate, low=min(float(low), rate), high=max(float(high), rate), why=why)
+
+
+def _far_off(bound: float) -> str:
+    """Why an interval is missing, or was cut off whole at this bound."""
+    if np.isnan(bound):
+        return "there are too few labelled replies to tell the judge's errors"
+    return f"the judge flags {'more' if bound else 'fewer'} of these replies than its errors on the labelled ones allow"
 
 
 def lang_reiczigel(
