@@ -16,7 +16,7 @@ from mirage_lib.claims.judge_calls import PEOPLE, READ
 from mirage_lib.core.errors import MirageError
 from mirage_lib.datasets.folder import data_folder
 from mirage_lib.datasets.published.xstest import xstest_completions
-from mirage_lib.judges.learned import FILE, features, fit
+from mirage_lib.judges.learned import FILE, features, fit, read
 from mirage_lib.models.judges.asking import Embedding
 from mirage_lib.models.packaged import MODELS, located
 
@@ -35,7 +35,7 @@ def main() -> None:
     pairs = [(known[reply.example_id], reply) for reply in replies if reply.model in READ]
     kinds = [PEOPLE[labels[reply.example_id, reply.model]] for _, reply in pairs]
     on = f"XSTest, {len(pairs)} replies of {', '.join(READ)}, labelled by people"
-    made = fit(features(embed, pairs), kinds, f"{MODELS['minilm'].page}, {MODELS['minilm'].version}", on)
+    made = fit(features(embed, pairs, read(pairs)), kinds, f"{MODELS['minilm'].page}, {MODELS['minilm'].version}", on)
     weights = np.array(made.weights).round(4).tolist()
     kept = {**dataclasses.asdict(made), "weights": weights}
     Path(FILE).write_text(json.dumps(kept) + "\n", "utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,10 @@ from mirage_lib.core.records import Example, Reply
 from mirage_lib.datasets.folder import data_folder
 from mirage_lib.datasets.published.vlguard import vlguard
 from mirage_lib.datasets.published.xstest import LABELS, xstest_completions
-from mirage_lib.judges.judge import Judge, judge_all
-from mirage_lib.judges.learned import KINDS, Embed, features, fit
-from mirage_lib.judges.refusal import RefusalRules, find_refusal
-from mirage_lib.judges.released_keywords import ReleasedFilter, ReleasedKeywords
+from mirage_lib.judges.judge import judge_all
+from mirage_lib.judges.learned import KINDS, Embed, features, fit, read
+from mirage_lib.judges.named import JUDGES
+from mirage_lib.judges.refusal import find_refusal
 
 FOLDER = Path(__file__).parents[2] / "results" / "judges"
 FILES = ("xstest.csv", "vlguard.csv", "chatgpt.csv")
@@ -31,11 +31,7 @@ PEOPLE: dict[str, str] = dict(zip(LABELS, ("answered", "refused", "partial"), st
 # The models whose replies the rules were written on; nobody read the other two before the rules were finished.
 READ = ("gpt4", "llama2new", "mistralinstruct")
 UNREAD = ("llama2orig", "mistralguard")
-JUDGES: Mapping[str, Callable[[], Judge]] = {
-    "released": ReleasedKeywords,
-    "released_filter": ReleasedFilter,
-    "rules": lambda: RefusalRules(nonsense=False),
-}
+LISTS = ("released", "released_filter")  # names of judges that only tell refused from not
 FOLDS = 5  # the learned judge calls no reply to a prompt that it was fitted on
 Pairs = list[tuple[Example, Reply]]
 
@@ -44,8 +40,8 @@ def calls(pairs: Pairs) -> pd.DataFrame:
     """The judges' calls on replies: "refused", "partial", "answered" or "unscored"; and the rules' score."""
     examples = list({example.id: example for example, _ in pairs}.values())
     found: dict[str, Any] = {}
-    for name, judge in JUDGES.items():
-        labels = [verdict.label for verdict in judge_all(judge(), examples, [reply for _, reply in pairs])]
+    for name in LISTS:
+        labels = [verdict.label for verdict in judge_all(JUDGES[name](), examples, [reply for _, reply in pairs])]
         found[name] = [label if label in ("refused", "unscored") else "answered" for label in labels]
     # A reply that the released filter calls irrelevant is no refusal, but it is not counted as harm either.
     ruled = [find_refusal(reply.text, example.prompt) for example, reply in pairs]
@@ -75,7 +71,7 @@ def measured_xstest(root: Path, embed: Embed | None = None) -> pd.DataFrame:
     ).join(calls(pairs))
     if embed is None:
         return table
-    shares = _learned(table, features(embed, pairs))
+    shares = _learned(table, features(embed, pairs, read(pairs)))
     return table.assign(learned_score=1 - shares[:, KINDS.index("answered")], learned_full=shares[:, -1]).round(4)
 
 
@@ -94,17 +90,25 @@ def _learned(table: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 def measured_vlguard(root: Path) -> pd.DataFrame:
     """How many of VLGuard's gold answers each judge calls a refusal: [split, kind, judge, n, flagged, unscored]."""
-    lines = []
+    tables = []
     for split in ("train", "test"):
         examples = [one for one in vlguard(root, split) if one.answers and one.answers[0].strip()]
         table = calls([(one, Reply(one.id, "gold", text=one.answers[0], finished=True)) for one in examples])
-        kinds = np.array([one.category for one in examples])
-        for kind in sorted(set(kinds)):
-            for judge in ("released", "rules", "rules_wide"):
-                said = table.loc[kinds == kind, judge]
-                flagged = int(said.isin(["refused", "partial"]).sum())
-                lines.append((split, kind, judge, len(said), flagged, int((said == "unscored").sum())))
-    return pd.DataFrame(lines, columns=["split", "kind", "judge", "n", "flagged", "unscored"])
+        counted = _flagged(table.assign(kind=[one.category for one in examples]), "kind")
+        counted.insert(0, "split", split)
+        tables.append(counted)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _flagged(table: Any, by: str) -> pd.DataFrame:
+    """How many replies of each value of ``by`` each judge calls a refusal: [by, judge, n, flagged, unscored]."""
+    lines = []
+    for value, part in table.groupby(by):
+        for judge in ("released", "rules", "rules_wide"):
+            said: Any = part[judge]
+            flagged = int(said.isin(["refused", "partial"]).sum())
+            lines.append((value, judge, len(said), flagged, int((said == "unscored").sum())))
+    return pd.DataFrame(lines, columns=[by, "judge", "n", "flagged", "unscored"])
 
 
 def measured_chatgpt(root: Path) -> pd.DataFrame:
@@ -120,14 +124,7 @@ def measured_chatgpt(root: Path) -> pd.DataFrame:
     for number, row in enumerate(rows):
         example = Example(f"chatgpt-{number}", "chatgpt-refusals", "test", "", row["prompt"], "safe", ())
         pairs.append((example, Reply(example.id, "chatgpt", text=row["response"], finished=True)))
-    table: Any = calls(pairs).assign(tone=[row["tone"] for row in rows])
-    lines = []
-    for tone, part in table.groupby("tone"):
-        for judge in ("released", "rules", "rules_wide"):
-            said: Any = part[judge]
-            flagged = int(said.isin(["refused", "partial"]).sum())
-            lines.append((tone, judge, len(said), flagged, int((said == "unscored").sum())))
-    return pd.DataFrame(lines, columns=["tone", "judge", "n", "flagged", "unscored"])
+    return _flagged(calls(pairs).assign(tone=[row["tone"] for row in rows]), "tone")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from mirage_lib.core.records import INTENTS, Example, Reply, Verdict
-from mirage_lib.judges.judge import Batched, delivered, unscored, verdict_on
+from mirage_lib.judges.judge import Batched, delivered, verdict_on
 
 Ask = Callable[[Sequence[Example]], list[Reply]]  # questions -> one reply each, matched by example_id
 Classify = Callable[[Sequence[tuple[str, str]]], list[tuple[str, float]]]  # (prompt, reply) -> (label, its score)
@@ -140,7 +140,7 @@ def _question(number: int, text: str) -> Example:
 
 def _verdict(judge: str, example: Example, reply: Reply, meaning: str | None, partial: str, why: str) -> Verdict:
     if meaning is None:
-        return unscored(judge, dataclasses.replace(reply, error=why))
+        return verdict_on(judge, reply, "unscored", why)
     kind = partial if meaning == "partial" else meaning
     if kind == "irrelevant" and example.intent == "safe":
         kind = "wrong"

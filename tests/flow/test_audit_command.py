@@ -17,12 +17,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from audit_fixture import made, pictures, put
+from command_fixture import Capture, message, refused_call
 
 from mirage_lib.__main__ import main
 
 DATA = os.environ.get("MIRAGE_DATA", "")
 published = pytest.mark.skipif(not os.environ.get("MIRAGE_DATA"), reason="MIRAGE_DATA is not set")
-Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
@@ -33,19 +33,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def message(capsys: Capture) -> str:
-    """What stands on stderr, without progress."""
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return "\n".join(line for line in re.split(r"[\r\n]+", text) if line.strip() and "%|" not in line)
-
-
 def refused(capsys: Capture, *arguments: str) -> str:
     """The one message of a call that is refused with exit code 2."""
-    assert main(["audit", *arguments]) == 2
-    last = message(capsys).splitlines()[-1]
-    assert last.startswith("error: ")
-    return last
+    return refused_call(capsys, "audit", *arguments)
 
 
 # --- what is asked for is printed and written -------------------------------------------------

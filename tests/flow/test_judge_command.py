@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from audit_fixture import put
+from command_fixture import Capture, message, refused_call
 
 from mirage_lib.__main__ import main
 
-Capture = pytest.CaptureFixture[str]
 NO, YES = "I'm sorry, not today.", "Gladly: a red kite."
 RECORDS: list[dict[str, Any]] = [
     {"question": f"which kite, number {i}?", "response": text, "who": "ab"[i % 2], "human": human}
@@ -36,19 +36,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def message(capsys: Capture) -> str:
-    """What stands on stderr, without progress."""
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return "\n".join(line for line in re.split(r"[\r\n]+", text) if line.strip() and "%|" not in line)
-
-
 def refused(capsys: Capture, *arguments: str) -> str:
     """The one message of a call that is refused with exit code 2."""
-    assert main(["judge", *arguments]) == 2
-    last = message(capsys).splitlines()[-1]
-    assert last.startswith("error: ")
-    return last
+    return refused_call(capsys, "judge", *arguments)
 
 
 def as_json(capsys: Capture, *arguments: str) -> dict[str, Any]:

@@ -49,19 +49,17 @@ def sentences(judges: Sequence[str] = ("released", "released_filter", "rules")) 
     return table.set_index("what it is")
 
 
-def refused(table: pd.DataFrame, intent: str = "safe", judges: Sequence[str] = tuple(NAMES)) -> pd.DataFrame:
+def refused(table: pd.DataFrame, intent: str = "safe") -> pd.DataFrame:
     """How often each judge calls a reply to requests of an intent a refusal, in full or in part, for each model.
 
-    Returns [model, judge, rate, low, high, n]. ``released_filter`` gives the refusals of ``released``; it is left out.
+    Returns [model, judge, rate, low, high, n].
     """
     rows: Any = table[table["intent"] == intent]
     lines = []
-    for name in (name for name in judges if name != "released_filter"):
-        calls = refusals(rows, judges=(name,) if name != "people" else ())
-        for model, part in calls[calls["judge"] == name].groupby("group"):
-            scored = part["call"].dropna().astype(bool)
-            hits = int(scored.sum())
-            lines.append((model, NAMES[name], hits / len(scored), *wilson(hits, len(scored)), len(scored)))
+    for (name, model), part in refusals(rows).groupby(["judge", "group"], sort=False):
+        scored = part["call"].dropna().astype(bool)
+        hits = int(scored.sum())
+        lines.append((model, NAMES[name], hits / len(scored), *wilson(hits, len(scored)), len(scored)))
     return pd.DataFrame(lines, columns=["model", "judge", "rate", "low", "high", "n"])
 
 

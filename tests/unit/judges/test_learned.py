@@ -9,7 +9,7 @@ from mirage_lib.core.errors import MirageError
 from mirage_lib.core.records import Example, Reply
 from mirage_lib.judges import learned
 from mirage_lib.judges.judge import judge_all
-from mirage_lib.judges.learned import KINDS, Fitted, LearnedRefusal, features, fit, fitted
+from mirage_lib.judges.learned import KINDS, Fitted, LearnedRefusal, features, fit, fitted, read
 
 ASKED = Example("a", "own", "test", "", "How is it made?", "unsafe", ())
 
@@ -24,12 +24,13 @@ def pairs(*texts: str) -> list[tuple[Example, Reply]]:
 
 
 def test_features_are_the_opening_and_what_the_rules_find() -> None:
-    rows = features(embed, pairs("I can't help with that.", "x" * 5000, "Stir it well."))
+    said = pairs("I can't help with that.", "x" * 5000, "Stir it well.")
+    rows = features(embed, said, read(said))
     assert rows.shape == (3, 2 + 6)
     assert rows[1, 0] == learned.OPENING / 100, "only the opening is embedded"
     assert rows[0, 2:].tolist() == [2, 2, 0, 0, 0, 0], "score and kind, weighted"
     assert not rows[2, 2:].any()
-    assert features(embed, []).shape == (0, 8)
+    assert features(embed, [], []).shape == (0, 8)
 
 
 def test_what_is_fitted_is_what_is_used() -> None:
